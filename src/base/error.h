@@ -1,0 +1,40 @@
+// How the library fails: fail(code, parts...) throws Error with the parts joined; OCTAVO_CHECK is for our own bugs.
+#pragma once
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include "octavo/error.h"
+
+namespace octavo {
+
+// Joins its arguments as a stream would print them.
+template <class... T>
+std::string cat(const T&... part) {
+  std::ostringstream out;
+  (out << ... << part);
+  return std::move(out).str();
+}
+
+// `'text'` with control characters, quotes and invalid UTF-8 escaped, cut at 200 bytes: safe in a terminal or log.
+std::string quoted(std::string_view text);
+
+template <class... T>
+[[noreturn]] void fail(Code code, const T&... part) {
+  throw Error(code, cat(part...));
+}
+
+namespace detail {
+template <class... T>
+[[noreturn]] void check_failed(const char* file, int line, const char* text, const T&... part) {
+  fail(Code::kInternal, "internal error at ", file, ":", line, ": ", text, " ", part...);
+}
+}  // namespace detail
+
+// A condition that only a bug in Octavo can break. Always on.
+#define OCTAVO_CHECK(cond, ...)                                                          \
+  do {                                                                                   \
+    if (!(cond)) ::octavo::detail::check_failed(__FILE__, __LINE__, #cond, ##__VA_ARGS__); \
+  } while (0)
+
+}  // namespace octavo
