@@ -1,0 +1,128 @@
+// Octavo as a library: one function per command. Results are Json objects whose keys stand beside each function; they are
+// what `octavo COMMAND --json` prints. Every function throws octavo::Error; nothing is printed.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "octavo/error.h"
+#include "octavo/json.h"
+#include "octavo/progress.h"
+#include "octavo/scheme.h"
+
+namespace octavo::api {
+
+struct Context {
+  int threads = 0;      // 0: all that the process may use
+  Progress progress;    // may throw Error(kInterrupted) to stop
+  Notes notes;
+  std::string command;  // the command line, for reports
+};
+
+// A window of a tokenized text: windows [start + i*stride, + ctx), i < count (-1: all that fit); stride 0 = ctx.
+struct Windows {
+  int64_t ctx = 2048, count = -1, start = 0, stride = 0;
+};
+
+// {format, architecture, parameters, bytes, layers, hidden, ..., schemes: [{scheme, linears, parameters, bytes}],
+//  tensors: [{name, shape, scheme, bytes, file}], loaders: [...], quantization: provenance or null}
+Json inspect(const std::string& model, const Context& context);
+
+struct QuantizeRequest {
+  std::string model, out;
+  std::string scheme;                  // for all linear layers of the blocks, unless a rule says otherwise
+  std::string method = "rtn";
+  Json options = Json::object();       // clip, damp, order, static_groups, block
+  std::vector<std::string> rules;      // "PATTERN=SCHEME[:METHOD]", after the general one
+  std::string recipe;                  // JSON file; instead of scheme, method, options
+  std::string format = "compressed-tensors";
+  std::string calibration;             // UTF-8 text file
+  Windows calibration_windows{.ctx = 2048, .count = 128};
+  uint64_t shard_bytes = uint64_t{5} << 30, seed = 0;
+  bool fresh = false, force = false;
+  std::string report;                  // HTML file; with eval_text it carries perplexity and KL before and after
+  std::string eval_text;
+  Windows eval_windows{.ctx = 1024, .count = 8};
+};
+// {out, bytes_before, bytes_after, resumed_layers, seconds: {read, forward, ...}, peak_bytes, layers: [{name, scheme,
+//  method, n, k, weight_error, output_error, seconds, bytes, note}], eval: {...} or null, report}
+Json quantize(const QuantizeRequest& request, const Context& context);
+
+// Dry run: {bytes_before, bytes_after, bits_per_weight, peak_bytes, disk_bytes, disk_free, calibration_tokens, problems: [..],
+//  layers: [{name, n, k, scheme, method, bytes_before, bytes_after, problem}]}. Nothing is written.
+Json plan(const QuantizeRequest& request, const Context& context);
+
+struct ConvertRequest {
+  std::string model, out, format, dtype;   // dtype "": as the source says
+  uint64_t shard_bytes = uint64_t{5} << 30;
+  bool allow_loss = false, force = false;
+};
+// {out, format, dtype, bytes, exact}
+Json convert(const ConvertRequest& request, const Context& context);
+
+struct EvalRequest {
+  std::string model;
+  std::string ppl_text;                // perplexity of this text
+  std::string mode = "hf";             // "hf" | "llamacpp"
+  std::string kl_reference, kl_text;   // KL(reference || model) on this text
+  Windows windows;
+  double max_ppl = 0, max_kl = 0;      // quality gates, 0: none; not met throws kQuality after the result is in `last_result`
+};
+// {model, windows: {...}, ppl: {mode, perplexity, standard_error, mean_nll, tokens, windows, seconds, tokens_per_second},
+//  kl: {reference, mean, standard_error, median, p90, p95, p99, p999, max, same_top, same_top_standard_error, mean_dp,
+//       rms_dp, ppl_model, ppl_reference, tokens, windows, seconds}}
+Json eval(const EvalRequest& request, const Context& context);
+
+// Tensor by tensor: {equal, tensors: [{name, equal, max_abs, max_at, relative}], only_a: [...], only_b: [...]}
+Json compare(const std::string& a, const std::string& b, const Context& context);
+
+struct SamplingRequest {
+  int64_t max_tokens = 128;
+  double temperature = 0;   // 0: greedy
+  int64_t top_k = 0;        // 0: off
+  double top_p = 1;         // 1: off
+  double min_p = 0;
+  double repeat_penalty = 1;
+  uint64_t seed = 0;
+};
+
+// A loaded model that talks.
+class Generator {
+ public:
+  Generator(const std::string& model, const Context& context, bool kv_f16 = false);
+  ~Generator();
+  // Continues `prompt`; with `chat`, wraps it as a user message in the model's template (kUnsupported without one).
+  // Text pieces go to `sink` as they come (complete UTF-8). Returns {text, prompt_tokens, tokens, prefill_seconds,
+  // decode_seconds, prefill_tokens_per_second, decode_tokens_per_second, stop: "eos"|"length"}.
+  Json run(const std::string& prompt, bool chat, const SamplingRequest& sampling,
+           const std::function<void(std::string_view)>& sink);
+  // One turn of a conversation that this object remembers; the KV cache of earlier turns is kept.
+  Json turn(const std::string& user, const SamplingRequest& sampling, const std::function<void(std::string_view)>& sink);
+  void set_system(const std::string& text);   // forgets the conversation
+  Json info() const;                          // {model, architecture, weight_bytes, load_seconds, context}
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct BenchRequest {
+  std::string model;
+  std::vector<int64_t> batch{1}, input{512};
+  int64_t output = 128;
+  int repeats = 3;
+};
+// {model, machine, weight_bytes, peak_bytes, runs: [{batch, input, output, prefill_tokens_per_second,
+//  decode_tokens_per_second, decode_ms_p50, decode_ms_p99}]}: medians over repeats, random token ids
+Json bench(const BenchRequest& request, const Context& context);
+
+// {cpu, cores, isa, memory_bytes, system}
+Json machine();
+
+// {schemes: [...], methods: [{name, summary}], formats: [{name, summary}], architectures: [...], kernels: [...]}
+Json catalogue();
+
+}  // namespace octavo::api
