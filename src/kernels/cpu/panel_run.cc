@@ -1,0 +1,61 @@
+// The driver of panel kernels: tasks of (block of rows of x) x (block of panels), each with its own sums, so that no
+// result depends on which thread ran it. Inside a task: for each chunk of k, panels become floats once (f32 panels are
+// used where they lie) and every tile of rows adds its partial sum to the task's accumulators.
+#include <algorithm>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/cpu/panel.h"
+
+namespace octavo::panel {
+namespace {
+
+constexpr int64_t kBlockRows = 96;  // rows of x per task: amortizes decoding; sums and x chunk stay in L2
+
+struct Scratch {
+  std::vector<float> weights, sums;
+};
+
+}  // namespace
+
+void run(const Kernels& kernels, const QuantScheme& scheme, int64_t n, int64_t k, const std::byte* packed, const float* x,
+         int64_t m, int64_t ldx, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+  if (m == 0) return;
+  const Layout at = layout(scheme, n, k, kernels.width);
+  const int64_t width = kernels.width;
+  const int64_t panel_blocks = (at.panels + kernels.max_panels - 1) / kernels.max_panels;
+  const int64_t row_blocks = (m + kBlockRows - 1) / kBlockRows;
+  pool.parallel_for(panel_blocks * row_blocks, [&](int64_t task) {
+    thread_local Scratch scratch;
+    const int64_t panel0 = task / row_blocks * kernels.max_panels;
+    const int64_t panels = std::min(kernels.max_panels, at.panels - panel0);
+    const int64_t row0 = task % row_blocks * kBlockRows;
+    const int64_t rows = std::min(kBlockRows, m - row0);
+    const int64_t ldacc = panels * width;
+    scratch.sums.assign(static_cast<size_t>(rows * ldacc), 0.0f);
+    scratch.weights.resize(static_cast<size_t>(kernels.max_panels * kChunk * width));
+    for (int64_t k0 = 0; k0 < k; k0 += kChunk) {
+      const int64_t k1 = std::min(k0 + kChunk, k);
+      const float* weights = scratch.weights.data();
+      int64_t stride = kChunk * width;
+      if (at.kind == Kind::kF32) {
+        stride = k * width;
+        weights = reinterpret_cast<const float*>(packed) + panel0 * stride + k0 * width;
+      } else {
+        for (int64_t p = 0; p < panels; ++p)
+          kernels.decode(at, packed, panel0 + p, k0, k1, scratch.weights.data() + p * stride);
+      }
+      for (int64_t row = 0; row < rows; row += kernels.max_rows)
+        kernels.tile(std::min(kernels.max_rows, rows - row), panels, x + (row0 + row) * ldx + k0, ldx, weights, stride,
+                     k1 - k0, scratch.sums.data() + row * ldacc, ldacc);
+    }
+    const int64_t col0 = panel0 * width, cols = std::min(panels * width, n - col0);
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = scratch.sums.data() + row * ldacc;
+      float* to = y + (row0 + row) * ldy + col0;
+      for (int64_t col = 0; col < cols; ++col) to[col] = bias == nullptr ? from[col] : from[col] + bias[col0 + col];
+    }
+  });
+}
+
+}  // namespace octavo::panel
