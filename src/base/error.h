@@ -18,6 +18,9 @@ std::string cat(const T&... part) {
 
 // `'text'` with control characters, quotes and invalid UTF-8 escaped, cut at 200 bytes: safe in a terminal or log.
 std::string quoted(std::string_view text);
+// Without these, std::quoted, found through its argument, would win for a std::string.
+inline std::string quoted(const std::string& text) { return quoted(std::string_view(text)); }
+inline std::string quoted(std::string& text) { return quoted(std::string_view(text)); }
 
 template <class... T>
 [[noreturn]] void fail(Code code, const T&... part) {

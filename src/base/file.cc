@@ -1,0 +1,147 @@
+// Reading and mapping of regular files. Every open is non-blocking until the file is known to be regular, so a FIFO or
+// device in the place of a checkpoint is an error and never a hang.
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace octavo {
+namespace {
+
+class OpenFile {
+ public:
+  OpenFile() = default;
+  explicit OpenFile(int fd) : fd_(fd) {}
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  ~OpenFile() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
+Code code_of(int error) {
+  if (error == ENOENT || error == ENOTDIR) return Code::kNotFound;
+  if (error == ENOMEM) return Code::kOutOfMemory;
+  return Code::kIo;
+}
+
+[[noreturn]] void fail_errno(const std::filesystem::path& path, const char* action, int error) {
+  fail(code_of(error), quoted(path.native()), ": cannot ", action, ": ", std::strerror(error));
+}
+
+const char* kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "something else";
+}
+
+int open_without_blocking(const std::filesystem::path& path, int flags) {
+  while (true) {
+    const int fd = ::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) return fd;
+    if (errno != EINTR) fail_errno(path, "open", errno);
+  }
+}
+
+// Size of the open file, which must be a regular one.
+uint64_t regular_size(int fd, const std::filesystem::path& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) fail_errno(path, "stat", errno);
+  if (!S_ISREG(info.st_mode)) fail(Code::kInvalid, quoted(path.native()), ": expected a file, found ", kind_of(info.st_mode));
+  return static_cast<uint64_t>(info.st_size);
+}
+
+// A socket cannot be opened at all (ENXIO); it is named as what it is, like the other special files.
+void refuse_special(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    fail(Code::kInvalid, quoted(path.native()), ": expected a file, found ", kind_of(info.st_mode));
+}
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  refuse_special(path);
+  const OpenFile file(open_without_blocking(path, O_RDONLY));
+  const uint64_t size = regular_size(file.fd(), path);
+  std::shared_ptr<MappedFile> mapped(new MappedFile);
+  mapped->path_ = path;
+  if (size == 0) return mapped;  // an empty mapping is not possible
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd(), 0);
+  if (data == MAP_FAILED) fail_errno(path, "map", errno);
+  mapped->data_ = static_cast<const std::byte*>(data);
+  mapped->size_ = size;
+  return mapped;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::release(size_t offset, size_t bytes) const {
+  if (offset >= size_) return;
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t end = std::min(bytes, size_ - offset) + offset;
+  const size_t first = (offset + page - 1) / page * page;  // only pages that lie wholly inside
+  const size_t last = end == size_ ? end : end / page * page;
+  if (first < last) ::madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
+}
+
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  refuse_special(path);
+  const OpenFile file(open_without_blocking(path, O_RDONLY));
+  const uint64_t size = regular_size(file.fd(), path);
+  const auto too_large = [&](uint64_t found) {
+    fail(Code::kInvalid, quoted(path.native()), ": ", found, " bytes or more, at most ", max_bytes, " are read");
+  };
+  if (size > max_bytes) too_large(size);
+  // Files that grow meanwhile, and those of /proc, whose size reads 0, are read to their end.
+  std::string text;
+  size_t used = 0;
+  while (true) {
+    if (used == text.size()) text.resize(used == 0 ? static_cast<size_t>(size) + 1 : used + std::max<size_t>(used, 4096));
+    const ssize_t got = ::read(file.fd(), text.data() + used, text.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_errno(path, "read", errno);
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+    if (used > max_bytes) too_large(used);
+  }
+  text.resize(used);
+  return text;
+}
+
+void sync_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path name = folder.empty() ? "." : folder;
+  const OpenFile file(open_without_blocking(name, O_RDONLY | O_DIRECTORY));
+  // Some network file systems cannot sync a folder and say EINVAL; there is nothing more to do then.
+  if (::fsync(file.fd()) != 0 && errno != EINVAL && errno != ENOTSUP) fail_errno(name, "sync", errno);
+}
+
+uint64_t free_bytes(const std::filesystem::path& path) {
+  std::filesystem::path at = std::filesystem::absolute(path);
+  struct statvfs info {};
+  while (::statvfs(at.c_str(), &info) != 0) {
+    if (errno == EINTR) continue;
+    if ((errno != ENOENT && errno != ENOTDIR) || !at.has_relative_path()) fail_errno(path, "find the free space of", errno);
+    at = at.parent_path();
+  }
+  return static_cast<uint64_t>(info.f_bavail) * static_cast<uint64_t>(info.f_frsize);
+}
+
+}  // namespace octavo
