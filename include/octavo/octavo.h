@@ -69,11 +69,11 @@ struct EvalRequest {
   std::string mode = "hf";             // "hf" | "llamacpp"
   std::string kl_reference, kl_text;   // KL(reference || model) on this text
   Windows windows;
-  double max_ppl = 0, max_kl = 0;      // quality gates, 0: none; not met throws kQuality after the result is in `last_result`
+  double max_ppl = 0, max_kl = 0;      // quality gates, 0: none; those not met are listed in "failed_gates"
 };
 // {model, windows: {...}, ppl: {mode, perplexity, standard_error, mean_nll, tokens, windows, seconds, tokens_per_second},
 //  kl: {reference, mean, standard_error, median, p90, p95, p99, p999, max, same_top, same_top_standard_error, mean_dp,
-//       rms_dp, ppl_model, ppl_reference, tokens, windows, seconds}}
+//       rms_dp, ppl_model, ppl_reference, tokens, windows, seconds}, failed_gates: [...], weight_bytes, peak_bytes}
 Json eval(const EvalRequest& request, const Context& context);
 
 // Tensor by tensor: {equal, tensors: [{name, equal, max_abs, max_at, relative}], only_a: [...], only_b: [...]}

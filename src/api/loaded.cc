@@ -1,0 +1,85 @@
+#include "api/loaded.h"
+
+#include <sys/resource.h>
+
+#include "base/error.h"
+#include "base/utf8.h"
+
+namespace octavo::api {
+
+LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context) {
+  LoadedModel loaded{.model = Model::open(path, context.notes), .forward = nullptr};
+  loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress);
+  return loaded;
+}
+
+std::vector<int32_t> tokenize_file(const Tokenizer& tokenizer, const std::string& path, const Context& context) {
+  const std::string text = read_file(path);
+  if (text.empty()) fail(Code::kInvalid, path, ": the text is empty");
+  if (const size_t at = find_invalid_utf8(text); at != std::string::npos)
+    fail(Code::kInvalid, path, ": not UTF-8 at byte ", at, "; convert it first, e.g. with iconv");
+  if (context.progress)
+    context.progress({.stage = "tokenize", .item = path, .done = 0, .total = static_cast<double>(text.size()), .unit = "bytes"});
+  auto tokens = tokenizer.encode(text);
+  if (context.progress)
+    context.progress({.stage = "tokenize", .item = path, .done = static_cast<double>(text.size()),
+                      .total = static_cast<double>(text.size()), .unit = "bytes"});
+  return tokens;
+}
+
+WindowPlan to_plan(const Windows& windows) {
+  return {.ctx = windows.ctx, .count = windows.count, .start = windows.start, .stride = windows.stride};
+}
+
+Json to_json(const Windows& windows) {
+  Json out = Json::object();
+  out.set("ctx", windows.ctx);
+  out.set("count", windows.count);
+  out.set("start", windows.start);
+  out.set("stride", windows.stride == 0 ? windows.ctx : windows.stride);
+  return out;
+}
+
+Json to_json(const PplResult& result, const std::string& mode) {
+  Json out = Json::object();
+  out.set("mode", mode);
+  out.set("perplexity", result.perplexity);
+  out.set("standard_error", result.standard_error);
+  out.set("mean_nll", result.mean_nll);
+  out.set("tokens", result.tokens);
+  out.set("windows", result.windows);
+  out.set("seconds", result.seconds);
+  out.set("tokens_per_second", result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0.0);
+  return out;
+}
+
+Json to_json(const KlResult& result, const std::string& reference) {
+  Json out = Json::object();
+  out.set("reference", reference);
+  out.set("mean", result.mean);
+  out.set("standard_error", result.standard_error);
+  out.set("median", result.median);
+  out.set("p90", result.p90);
+  out.set("p95", result.p95);
+  out.set("p99", result.p99);
+  out.set("p999", result.p999);
+  out.set("max", result.max);
+  out.set("same_top", result.same_top);
+  out.set("same_top_standard_error", result.same_top_standard_error);
+  out.set("mean_dp", result.mean_dp);
+  out.set("rms_dp", result.rms_dp);
+  out.set("ppl_model", result.ppl_model);
+  out.set("ppl_reference", result.ppl_reference);
+  out.set("tokens", result.tokens);
+  out.set("windows", result.windows);
+  out.set("seconds", result.seconds);
+  return out;
+}
+
+uint64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;  // Linux counts KiB
+}
+
+}  // namespace octavo::api

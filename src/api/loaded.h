@@ -1,0 +1,33 @@
+// Pieces that several commands share: opening a model with its tokenizer, tokenizing a text file, measuring memory.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "eval/eval.h"
+#include "exec/forward.h"
+#include "octavo/octavo.h"
+#include "runtime/text.h"
+
+namespace octavo::api {
+
+struct LoadedModel {
+  Model model;
+  std::unique_ptr<Forward> forward;
+};
+LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context);
+
+// The whole text as tokens. Empty, missing or invalid UTF-8 text: an error with counts or the byte.
+std::vector<int32_t> tokenize_file(const Tokenizer& tokenizer, const std::string& path, const Context& context);
+
+WindowPlan to_plan(const Windows& windows);
+Json to_json(const Windows& windows);
+Json to_json(const PplResult& result, const std::string& mode);
+Json to_json(const KlResult& result, const std::string& reference);
+
+// Peak resident bytes of this process so far.
+uint64_t peak_resident_bytes();
+
+}  // namespace octavo::api

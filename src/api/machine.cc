@@ -1,0 +1,74 @@
+// What this machine is and what Octavo can do on it.
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+#include <fstream>
+
+#include "base/thread_pool.h"
+#include "formats/writer.h"
+#include "kernels/linear.h"
+#include "model/arch.h"
+#include "octavo/octavo.h"
+#include "quantize/method.h"
+
+namespace octavo::api {
+namespace {
+
+std::string cpu_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+}  // namespace
+
+Json machine() {
+  struct sysinfo memory {};
+  sysinfo(&memory);
+  utsname system{};
+  uname(&system);
+  Json out = Json::object();
+  out.set("cpu", cpu_name());
+  out.set("cores", usable_cpus());
+  out.set("isa", name(cpu_isa()));
+  out.set("memory_bytes", static_cast<uint64_t>(memory.totalram) * memory.mem_unit);
+  out.set("system", std::string(system.sysname) + " " + system.release + " " + system.machine);
+  return out;
+}
+
+Json catalogue() {
+  Json out = Json::object();
+  Json schemes = Json::array();
+  for (const char* scheme : {"f32", "bf16", "f16", "w8a16", "w8a16-gN", "w4a16", "w4a16-gN", "w4a16-gN-asym", "w8a8"})
+    schemes.push_back(scheme);
+  out.set("schemes", std::move(schemes));
+  const auto rows = [](const auto& table) {
+    Json list = Json::array();
+    for (const auto& row : table) {
+      Json entry = Json::object();
+      entry.set("name", row.name);
+      entry.set("summary", row.summary);
+      list.push_back(std::move(entry));
+    }
+    return list;
+  };
+  out.set("methods", rows(methods()));
+  out.set("formats", rows(writers()));
+  Json archs = Json::array();
+  for (const ArchSpec& arch : architectures()) archs.push_back(arch.name);
+  out.set("architectures", std::move(archs));
+  Json kernels = Json::array();
+  for (const LinearRow& row : linear_rows()) {
+    Json entry = Json::object();
+    entry.set("op", "linear");
+    entry.set("name", row.name);
+    entry.set("isa", name(row.isa));
+    entry.set("available", row.isa <= cpu_isa());
+    kernels.push_back(std::move(entry));
+  }
+  out.set("kernels", std::move(kernels));
+  return out;
+}
+
+}  // namespace octavo::api
