@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -20,6 +22,8 @@ struct WriteRequest {
   std::string default_dtype;        // "float32", "bfloat16", "float16": dtype that float tensors are written in
   uint64_t shard_bytes;
   bool force = false;               // replace an existing output
+  std::vector<std::pair<std::string, std::string>> extra_files = {};  // plain name, text: written beside the companions
+  uint64_t expected_bytes = 0;      // what will be written, for the check of free space before any work; 0: unknown
 };
 
 class CheckpointWriter {
@@ -36,6 +40,8 @@ struct WriterRow {
   std::string_view name;            // "hf", "compressed-tensors"
   std::string_view summary;
   std::string (*reject)(const QuantScheme&);  // "" if the format can say the scheme
+  // "" if the format's loaders can use the scheme for a weight of this shape, e.g. k is a multiple of the group
+  std::string (*reject_shape)(const QuantScheme&, int64_t n, int64_t k);
   std::unique_ptr<CheckpointWriter> (*open)(const WriteRequest&);
 };
 std::span<const WriterRow> writers();
