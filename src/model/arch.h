@@ -15,6 +15,14 @@ enum class Norm : uint8_t { kRms, kRmsPlusOne };
 enum class Act : uint8_t { kSilu, kGeluTanh, kGelu };
 enum class RopeKind : uint8_t { kDefault, kLinear, kLlama3, kYarn, kLongrope };
 
+// Which layers attend through a sliding window when config.json has no layer_types.
+enum class Windows : uint8_t {
+  kNone,
+  kAll,          // every layer, when sliding_window is set
+  kUpperLayers,  // Qwen: layers >= max_window_layers, when use_sliding_window
+  kPattern,      // Gemma 2/3: every sliding_window_pattern-th layer is full, the others slide
+};
+
 // Roles of tensors. Linear layers first, then vectors.
 enum class Role : uint8_t {
   kEmbed, kHead, kQ, kK, kV, kQkv, kO, kGate, kUp, kGateUp, kDown,
@@ -36,7 +44,15 @@ struct ArchSpec {
   bool qk_norm = false;
   bool post_norms = false;       // Gemma 2/3: norms after attention and MLP as well
   bool scale_embedding = false;  // times sqrt(hidden)
-  std::span<const TensorName> tensors;
+  bool tied = false;             // the default of tie_word_embeddings
+  Windows windows = Windows::kNone;
+  bool query_scalar = false;     // scores are scaled by query_pre_attn_scalar^-0.5 instead of head_dim^-0.5
+  double attn_softcap = -1;      // default of attn_logit_softcapping, 0: none; -1: the key is not read
+  double final_softcap = -1;     // the same for final_logit_softcapping
+  double norm_eps = 1e-6;        // default of rms_norm_eps
+  bool two_ropes = false;        // Gemma 3: sliding layers have a rope of their own (rope_local_base_freq)
+  bool nested = false;           // sizes are in "text_config"; tensors of the other towers are ignored
+  std::span<const TensorName> tensors{};
 };
 std::span<const ArchSpec> architectures();
 

@@ -34,14 +34,14 @@ struct LayerWeights {
 class Model {
  public:
   // Checks that every tensor has a role and every role a tensor of the right shape; errors list them all.
-  explicit Model(std::shared_ptr<const Checkpoint> checkpoint);
+  explicit Model(std::shared_ptr<const Checkpoint> checkpoint, const Notes& notes = {});
   static Model open(const std::filesystem::path& path, const Notes& notes = {});
 
   const ModelConfig& config() const { return config_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   LayerWeights load_layer(int64_t layer) const;
   Linear load_embedding() const;                // [vocab, hidden]
-  Linear load_head() const;                     // the embedding when tied
+  Linear load_head() const;                     // named "lm_head"; the embedding's weight when tied
   std::vector<float> load_final_norm() const;
   // Module names of all linear layers of the blocks in order, for recipes; the head last ("lm_head").
   std::vector<std::string> linear_names() const;
@@ -49,8 +49,12 @@ class Model {
   std::string module_name(Role role, int64_t layer) const;
 
  private:
+  const TensorInfo& tensor(const std::string& name) const;
+  Linear load_linear(Role role, int64_t layer) const;
+
   std::shared_ptr<const Checkpoint> checkpoint_;
   ModelConfig config_;
+  std::string prefix_;   // stands for "model." at the start of names (nested checkpoints), else empty
 };
 
 }  // namespace octavo
