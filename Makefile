@@ -1,0 +1,39 @@
+# make            build/octavo
+# make deps       install what building and testing needs (Debian packages; uses sudo when not root)
+# make demo       a real model read, quantized, judged and talking, from a fresh machine
+# make test       everything CI runs
+# make quick      unit tests only, for while you work
+.PHONY: all deps demo test quick bench format lint clean
+all: build/build.ninja
+	cmake --build build
+
+build/build.ninja: CMakeLists.txt tests/CMakeLists.txt
+	cmake --preset release
+
+deps:
+	tools/deps.sh
+
+demo:
+	tools/deps.sh demo
+	$(MAKE) all
+	python3 tools/demo.py
+
+test:
+	tools/deps.sh
+	tools/test.sh
+
+quick: all
+	ctest --test-dir build --output-on-failure -j2
+
+bench: all
+	build/octavo_kernel_bench
+
+format:
+	clang-format -i $$(git ls-files '*.cc' '*.h' '*.inc')
+
+lint: build/build.ninja
+	python3 tools/check_includes.py --headers
+	clang-tidy --quiet -p build $$(git ls-files 'src/*.cc' 'apps/*.cc')
+
+clean:
+	rm -rf build build-debug build-asan build-tsan build-fuzz
