@@ -19,18 +19,22 @@ class KvCache {
  public:
   KvCache(const ModelConfig& config, int64_t max_tokens, Elem elem = Elem::kF32);  // kF32 or kF16
   int64_t length() const { return length_; }
-  int64_t capacity() const { return capacity_; }
+  int64_t capacity() const { return max_tokens_; }   // the most tokens it may hold
   Elem elem() const { return elem_; }
   void truncate(int64_t length);
   uint64_t bytes() const;
+  // [allocated tokens, kv_heads, head_dim] of elem(); valid until the next reserve().
   void* keys(int64_t layer);
   void* values(int64_t layer);
+  // Makes room for `tokens` tokens; what is stored stays. More than capacity() throws kInvalid.
+  void reserve(int64_t tokens);
 
  private:
   friend class Forward;
+  std::byte* at(int64_t layer, int64_t which);
   Elem elem_;
-  int64_t length_ = 0, capacity_ = 0, layers_ = 0, row_ = 0;  // row_: kv_heads * head_dim
-  Buffer data_;
+  int64_t length_ = 0, max_tokens_ = 0, allocated_ = 0, layers_ = 0, row_ = 0;  // row_: kv_heads * head_dim
+  Buffer data_;  // [layers, 2, allocated, row]
 };
 
 // One linear ready to run. The quantizer may replace `packed` between two runs.
@@ -44,18 +48,27 @@ using LinearHook = std::function<void(std::span<PackedLayerLinear*> group, const
 
 // Positions of the rows of a batch; sequences are consecutive runs of rows.
 struct BatchRows {
-  struct Run { int64_t first_row, rows, position; KvCache* kv; };
+  struct Run {
+    int64_t first_row, rows, position;
+    KvCache* kv;
+    // Length of the sequence at the end of the call, when this run is only a piece of it; 0: position + rows. LongRoPE
+    // chooses its frequencies by it.
+    int64_t total = 0;
+  };
   std::vector<Run> runs;
   int64_t rows = 0;
 };
 
+struct Workspace;  // scratch memory and rope tables that blocks may share, one call at a time (exec/workspace.h)
+
 // One transformer block. `layer` must outlive it.
 class Block {
  public:
-  Block(const ModelConfig& config, LayerWeights& layer, ThreadPool& pool);
+  Block(const ModelConfig& config, LayerWeights& layer, ThreadPool& pool, std::shared_ptr<Workspace> workspace = nullptr);
   ~Block();
   // hidden: [batch.rows, config.hidden], updated in place. When every run of the batch has kv == nullptr, a temporary
   // cache for this layer alone is used (calibration: position must be 0). Keys and values go to KvCache row `position`.
+  // Whatever the number of rows, all are processed at once: a hook sees each group's input in one call.
   void forward(float* hidden, const BatchRows& batch, const LinearHook& hook = {});
   std::vector<PackedLayerLinear>& linears();
   int64_t index() const;

@@ -1,0 +1,42 @@
+// Workspace: memory that the blocks of a model share. Buffers keep their size from call to call; rope tables hold the
+// cosines and sines of all positions seen so far.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "exec/forward.h"
+#include "kernels/ops.h"
+
+namespace octavo {
+
+// cos and sin of positions [0, size) for one set of frequencies, [size, dims/2] each.
+class RopeTable {
+ public:
+  void grow(const std::vector<float>& inv_freq, double attention_factor, int64_t positions);
+  RopeRow row(int64_t position) const {
+    return {cos_.data() + position * half_, sin_.data() + position * half_};
+  }
+
+ private:
+  std::vector<float> cos_, sin_;
+  int64_t half_ = 0, positions_ = 0;
+};
+
+struct Workspace {
+  std::vector<float> normed, qkv, attention, projected, gate_up, activated;
+  std::vector<float> temporary_keys, temporary_values;
+  std::vector<RopeRow> rope_rows;
+  std::map<std::pair<int, bool>, RopeTable> tables;  // by index into ModelConfig::ropes and "long"
+
+  // Table rows for every row of the batch with rope number `index`.
+  const RopeRow* rope_rows_for(const ModelConfig& config, int index, const BatchRows& batch);
+};
+
+// A buffer of at least `count` floats, kept.
+inline float* sized(std::vector<float>& buffer, int64_t count) {
+  if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(static_cast<size_t>(count));
+  return buffer.data();
+}
+
+}  // namespace octavo
