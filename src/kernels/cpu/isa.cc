@@ -30,7 +30,7 @@ Isa choose() {
     if (row.isa > best) fail(Code::kDevice, "OCTAVO_ISA=", row.name, ", but this CPU has ", name(best), " at most");
     return row.isa;
   }
-  fail(Code::kUsage, "OCTAVO_ISA is ", quoted(forced), "; expected scalar, avx2 or avx512");
+  fail(Code::kUsage, "OCTAVO_ISA is ", quoted(std::string_view(forced)), "; expected scalar, avx2 or avx512");
 }
 
 }  // namespace
