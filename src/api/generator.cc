@@ -11,6 +11,7 @@ namespace octavo::api {
 struct Generator::Impl {
   ThreadPool pool;
   std::string path;
+  std::chrono::steady_clock::time_point start;  // before loading
   double load_seconds = 0;
   LoadedModel loaded;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -26,9 +27,11 @@ struct Generator::Impl {
   std::vector<int32_t> cached;
 
   Impl(const std::string& model, const Context& context, bool kv_f16)
-      : pool(context.threads), path(model), kv_elem(kv_f16 ? Elem::kF16 : Elem::kF32) {
-    const auto start = std::chrono::steady_clock::now();
-    loaded = load_model(model, pool, context);
+      : pool(context.threads),
+        path(model),
+        start(std::chrono::steady_clock::now()),
+        loaded(load_model(model, pool, context)),
+        kv_elem(kv_f16 ? Elem::kF16 : Elem::kF32) {
     const Checkpoint& checkpoint = loaded.model.checkpoint();
     tokenizer = load_tokenizer(checkpoint);
     specials = special_strings(checkpoint, *tokenizer);
