@@ -1,0 +1,178 @@
+// Batch invariance: what a sequence gives does not depend on what runs beside it, on threads, or on how its prompt is cut.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "exec/forward.h"
+#include "exec/golden.h"
+
+namespace octavo {
+namespace {
+
+using Logits = std::vector<float>;
+
+bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+// `count` tokens that differ by `seed`.
+std::vector<int32_t> some_tokens(int64_t count, uint32_t seed, int64_t vocab) {
+  std::vector<int32_t> out;
+  uint32_t state = seed * 2654435761u + 12345u;
+  for (int64_t i = 0; i < count; ++i) {
+    state = state * 1664525u + 1013904223u;
+    out.push_back(static_cast<int32_t>((state >> 8) % static_cast<uint32_t>(vocab)));
+  }
+  return out;
+}
+
+// Logits of all tokens of one sequence, run alone in pieces of `piece` tokens.
+Logits alone(Forward& forward, const std::vector<int32_t>& tokens, size_t piece, Elem elem = Elem::kF32) {
+  KvCache kv(forward.config(), static_cast<int64_t>(tokens.size()), elem);
+  Logits out;
+  for (size_t at = 0; at < tokens.size(); at += piece) {
+    const Segment segment{&kv, std::span(tokens).subspan(at, std::min(piece, tokens.size() - at)), true};
+    const std::span<const float> logits = forward.run({&segment, 1});
+    out.insert(out.end(), logits.begin(), logits.end());
+  }
+  return out;
+}
+
+class BatchTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(BatchTest, RaggedBatchEqualsEachSequenceAlone) {
+  ThreadPool one(1), three(3);
+  const Model model = Model::open(model_path(GetParam()));
+  Forward forward(model, one), threaded(model, three);
+  for (const Elem elem : {Elem::kF32, Elem::kF16}) {
+    const std::vector<int64_t> lengths = {1, 17, 5, 33, 2};
+    std::vector<std::vector<int32_t>> tokens;
+    std::vector<std::unique_ptr<KvCache>> caches;
+    std::vector<Segment> segments;
+    Logits expected;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      tokens.push_back(some_tokens(lengths[i], static_cast<uint32_t>(i), model.config().vocab));
+      caches.push_back(std::make_unique<KvCache>(model.config(), lengths[i], elem));
+      const Logits logits = alone(forward, tokens[i], tokens[i].size(), elem);
+      expected.insert(expected.end(), logits.begin(), logits.end());
+    }
+    for (size_t i = 0; i < lengths.size(); ++i) segments.push_back({caches[i].get(), tokens[i], true});
+    EXPECT_TRUE(same_bits(threaded.run(segments), expected));
+  }
+}
+
+TEST_P(BatchTest, DecodeStepEqualsPrefill) {
+  ThreadPool pool(2);
+  const Model model = Model::open(model_path(GetParam()));
+  if (model.config().ropes[0].kind == RopeKind::kLongrope) GTEST_SKIP() << "LongRoPE depends on the length of a call";
+  Forward forward(model, pool);
+  const std::vector<int32_t> tokens = some_tokens(40, 7, model.config().vocab);
+  const Logits whole = alone(forward, tokens, tokens.size());
+  EXPECT_TRUE(same_bits(alone(forward, tokens, 1), whole));
+  EXPECT_TRUE(same_bits(alone(forward, tokens, 13), whole));
+}
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Models, BatchTest, testing::ValuesIn(tiny_models()), test_name);
+
+// 1100 tokens are more than two of the chunks that a long prompt is cut into.
+TEST(ForwardTest, LongPromptInChunksHandsOverAllRowsInOrder) {
+  ThreadPool pool(2);
+  const Model model = Model::open(model_path("mistral"));
+  Forward forward(model, pool);
+  const std::vector<int32_t> tokens = some_tokens(1100, 3, model.config().vocab);
+  const Logits pieces = alone(forward, tokens, 100);
+  KvCache kv(model.config(), 1100);
+  const Segment segment{&kv, tokens, true};
+  Logits whole;
+  int64_t next = 0;
+  forward.run({&segment, 1}, [&](int64_t first, int64_t rows, const float* logits) {
+    EXPECT_EQ(first, next);
+    next += rows;
+    whole.insert(whole.end(), logits, logits + rows * model.config().vocab);
+  });
+  EXPECT_EQ(next, 1100);
+  EXPECT_EQ(kv.length(), 1100);
+  EXPECT_TRUE(same_bits(whole, pieces));
+}
+
+TEST(ForwardTest, LastLogitsOnlyEqualTheLastRow) {
+  ThreadPool pool(1);
+  const Model model = Model::open(model_path("llama"));
+  Forward forward(model, pool);
+  const std::vector<int32_t> tokens = some_tokens(12, 5, model.config().vocab);
+  const Logits whole = alone(forward, tokens, 12);
+  KvCache kv(model.config(), 12);
+  const Segment segment{&kv, tokens, false};
+  EXPECT_TRUE(same_bits(forward.run({&segment, 1}), std::span(whole).last(static_cast<size_t>(model.config().vocab))));
+}
+
+TEST(ForwardTest, TruncatedCacheContinuesAsIfTheRestHadNotBeen) {
+  ThreadPool pool(1);
+  const Model model = Model::open(model_path("qwen2"));
+  Forward forward(model, pool);
+  const std::vector<int32_t> tokens = some_tokens(30, 9, model.config().vocab), other = some_tokens(8, 10, model.config().vocab);
+  const Logits whole = alone(forward, tokens, 30);
+  KvCache kv(model.config(), 64);
+  const Segment first{&kv, std::span(tokens).first(20), false}, wrong{&kv, other, false};
+  forward.run({&first, 1});
+  forward.run({&wrong, 1});
+  kv.truncate(20);
+  const Segment rest{&kv, std::span(tokens).subspan(20), false};
+  EXPECT_TRUE(same_bits(forward.run({&rest, 1}), std::span(whole).last(static_cast<size_t>(model.config().vocab))));
+}
+
+TEST(ForwardTest, RefusesTokensOutOfRangeAndFullCachesAndKeepsTheCache) {
+  ThreadPool pool(1);
+  const Model model = Model::open(model_path("llama"));
+  Forward forward(model, pool);
+  KvCache kv(model.config(), 4);
+  const std::vector<int32_t> good = {1, 2, 3}, bad = {1, 128}, negative = {-1};
+  const auto run = [&](const std::vector<int32_t>& tokens) {
+    const Segment segment{&kv, tokens, false};
+    forward.run({&segment, 1});
+  };
+  run(good);
+  EXPECT_THROW(run(bad), Error);
+  EXPECT_THROW(run(negative), Error);
+  EXPECT_THROW(run(good), Error);  // 6 > 4
+  EXPECT_THROW(run({}), Error);
+  EXPECT_EQ(kv.length(), 3);
+  EXPECT_THROW(kv.truncate(4), Error);
+  EXPECT_THROW(KvCache(model.config(), 4, Elem::kI8), Error);
+}
+
+TEST(BlockTest, HookSeesEachGroupAndMayReplaceWeights) {
+  ThreadPool pool(1);
+  const Model model = Model::open(model_path("llama"));
+  LayerWeights layer = model.load_layer(0);
+  Block block(model.config(), layer, pool);
+  std::vector<float> hidden(static_cast<size_t>(5 * model.config().hidden), 0.5f), plain = hidden, zeroed = hidden;
+  const BatchRows batch{.runs = {{0, 3, 0, nullptr}, {3, 2, 0, nullptr}}, .rows = 5};
+  block.forward(plain.data(), batch);
+  std::vector<std::string> seen;
+  block.forward(zeroed.data(), batch, [&](std::span<PackedLayerLinear*> group, const float* x, int64_t rows, int64_t k) {
+    EXPECT_NE(x, nullptr);
+    EXPECT_EQ(rows, 5);
+    std::string names;
+    for (PackedLayerLinear* linear : group) {
+      EXPECT_EQ(linear->packed.k(), k);
+      names += linear->source->name.substr(linear->source->name.rfind('.') + 1) + " ";
+      const std::vector<float> zeros(static_cast<size_t>(linear->packed.n() * k), 0.0f);
+      if (linear->source->role == Role::kO || linear->source->role == Role::kDown)
+        linear->packed = pack_linear(dense_f32(zeros.data(), linear->packed.n(), k), pool);
+    }
+    seen.push_back(names);
+  });
+  EXPECT_EQ(seen, (std::vector<std::string>{"q_proj k_proj v_proj ", "o_proj ", "gate_proj up_proj ", "down_proj "}));
+  EXPECT_TRUE(same_bits(zeroed, hidden));  // nothing is added to the residual
+  EXPECT_FALSE(same_bits(plain, hidden));
+}
+
+}  // namespace
+}  // namespace octavo
