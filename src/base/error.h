@@ -21,6 +21,7 @@ std::string quoted(std::string_view text);
 // Without these, std::quoted, found through its argument, would win for a std::string.
 inline std::string quoted(const std::string& text) { return quoted(std::string_view(text)); }
 inline std::string quoted(std::string& text) { return quoted(std::string_view(text)); }
+inline std::string quoted(const char* text) { return quoted(std::string_view(text)); }
 
 template <class... T>
 [[noreturn]] void fail(Code code, const T&... part) {
