@@ -1,0 +1,209 @@
+"""Every command on a tiny model: what it prints, its exit code, its JSON."""
+import json
+import math
+import os
+import subprocess
+import unittest
+
+from harness import OCTAVO, Case, tree_bytes
+
+
+class Commands(Case):
+    def test_help_teaches_every_command(self):
+        out, _ = self.octavo("--help")
+        for command in ("inspect", "plan", "quantize", "convert", "eval", "run", "chat", "compare", "bench", "kernels"):
+            self.assertIn(command, out)
+            text, _ = self.octavo(command, "--help")
+            self.assertIn("Examples:", text)
+            self.assertIn("--json", text)
+        text, _ = self.octavo("quantize", "--help")
+        for word in ("w4a16-gN", "gptq", "rtn", "compressed-tensors"):
+            self.assertIn(word, text)
+
+    def test_inspect_counts_every_byte(self):
+        result = self.json("inspect", self.model)
+        self.assertEqual(result["architecture"], "LlamaForCausalLM")
+        self.assertEqual(result["bytes"], sum(tensor["bytes"] for tensor in result["tensors"]))
+        self.assertEqual(result["parameters"], sum(math.prod(tensor["shape"]) for tensor in result["tensors"]))
+        self.octavo("inspect", self.model, "--tensors")
+
+    def test_plan_predicts_the_bytes_and_writes_nothing(self):
+        before = set(self.folder.iterdir())
+        plan = self.json("plan", self.model, "--scheme", "w4a16-g32", "-o", self.folder / "out")
+        self.assertEqual(before, set(self.folder.iterdir()))
+        self.assertEqual(plan["problems"], [])
+        made = self.quantize(self.folder / "out", "--scheme", "w4a16-g32")
+        self.assertAlmostEqual(plan["bytes_after"], made["bytes_after"], delta=0.02 * made["bytes_after"])
+
+    def test_quantize_eval_run_round(self):
+        for scheme, method in (("w8a16", "rtn"), ("w4a16-g32", "rtn"), ("w4a16-g32-asym", "gptq"), ("w8a8", "rtn")):
+            out = self.folder / f"{scheme}-{method}"
+            options = self.calibration() if method == "gptq" else []
+            made = self.quantize(out, "--scheme", scheme, "--method", method, *options)
+            self.assertLess(made["bytes_after"], made["bytes_before"])
+            self.assertEqual(self.json("inspect", out)["format"], "compressed-tensors")
+            judged = self.json("eval", out, "--ppl", self.text, "--kl", self.model, "--text", self.text, "--ctx", 64,
+                               "--windows", 4)
+            self.assertGreater(judged["kl"]["mean"], 0)
+            self.assertLess(judged["kl"]["mean"], 1.0)
+            self.assertAlmostEqual(judged["kl"]["ppl_model"], judged["ppl"]["perplexity"], delta=1e-6 * judged["ppl"]["perplexity"])
+            reply = self.json("run", out, "-p", "fold the model", "-n", 5)
+            self.assertEqual(reply["tokens"], 5)
+
+    def test_kl_of_a_model_to_itself_is_zero(self):
+        judged = self.json("eval", self.model, "--kl", self.model, "--text", self.text, "--ctx", 64, "--windows", 2)
+        self.assertEqual(judged["kl"]["max"], 0)
+        self.assertEqual(judged["kl"]["same_top"], 1)
+
+    def test_more_bits_lose_less(self):
+        mean = {}
+        for scheme in ("w8a16", "w4a16", "w4a16-g32"):
+            self.quantize(self.folder / scheme, "--scheme", scheme)
+            mean[scheme] = self.json("eval", self.folder / scheme, "--kl", self.model, "--text", self.text, "--ctx", 64,
+                                     "--windows", 8)["kl"]["mean"]
+        self.assertLess(mean["w8a16"], mean["w4a16-g32"])
+        self.assertLess(mean["w4a16-g32"], mean["w4a16"])
+
+    def test_rules_leave_layers_float_and_last_match_wins(self):
+        made = self.quantize(self.folder / "out", "--scheme", "w4a16-g32", "--rule", "*.down_proj=w8a16", "--rule",
+                             "*.layers.0.*=f32")
+        schemes = {layer["name"]: layer["scheme"] for layer in made["layers"]}
+        self.assertFalse([name for name, scheme in schemes.items() if ".layers.0." in name and scheme.startswith("w")])
+        self.assertTrue(schemes["model.layers.1.mlp.down_proj"].startswith("w8a16"))
+        self.assertTrue(schemes["model.layers.1.mlp.up_proj"].startswith("w4a16-g32"))
+        tensors = {tensor["name"]: tensor["scheme"] for tensor in self.json("inspect", self.folder / "out")["tensors"]}
+        self.assertTrue(tensors["model.layers.1.mlp.down_proj.weight"].startswith("w8a16"))
+
+    def test_compare_sees_equal_and_different(self):
+        self.assertTrue(self.json("compare", self.model, self.model)["equal"])
+        self.quantize(self.folder / "out", "--scheme", "w8a16")
+        result = self.json("compare", self.model, self.folder / "out")
+        self.assertFalse(result["equal"])
+        worst = max(tensor["relative"] for tensor in result["tensors"])
+        self.assertTrue(0 < worst < 0.01, worst)
+
+    def test_convert_to_hf_is_exact(self):
+        self.json("convert", self.model, "-o", self.folder / "hf", "--format", "hf", "--dtype", "float32")
+        self.assertTrue(self.json("compare", self.model, self.folder / "hf")["equal"])
+
+    def test_threads_do_not_change_a_byte(self):
+        trees = []
+        for threads in (1, 2, 5):
+            out = self.folder / f"out{threads}"
+            self.quantize(out, "--scheme", "w4a16-g32", "--method", "gptq", *self.calibration(), "--threads", threads)
+            trees.append(tree_bytes(out))
+        self.assertEqual(trees[0], trees[1])
+        self.assertEqual(trees[0], trees[2])
+
+    def test_report_opens_offline(self):
+        report = self.folder / "report.html"
+        self.quantize(self.folder / "out", "--scheme", "w4a16-g32", "--report", report, "--eval-text", self.text, "--eval-ctx",
+                      64, "--eval-windows", 4)
+        html = report.read_text()
+        self.assertIn("<svg", html)
+        self.assertIn("model.layers.0.mlp.down_proj", html)
+        for outside in ("http://", "https://", "<link", "<script src"):
+            self.assertNotIn(outside, html.replace("http://www.w3.org/2000/svg", ""))
+
+    def test_bench_measures(self):
+        result = self.json("bench", self.model, "--batch", "1,2", "--input", "16", "--output", "4", "--repeats", "1")
+        self.assertEqual(len(result["runs"]), 2)
+        for run in result["runs"]:
+            self.assertGreater(run["decode_tokens_per_second"], 0)
+
+    def test_kernels_list(self):
+        result = json.loads(self.octavo("kernels", "--json", "list")[0])
+        self.assertTrue(any(kernel["available"] for kernel in result["kernels"]))
+
+
+class Failures(Case):
+    def test_usage_is_2(self):
+        for arguments in ([], ["fly"], ["quantize", self.model], ["eval", self.model], ["run", self.model],
+                          ["quantize", self.model, "-o", self.folder / "x", "--scheme", "w5a16"],
+                          ["quantize", self.model, "-o", self.folder / "x", "--scheme", "w4a16", "--method", "magic"],
+                          ["quantize", self.model, "-o", self.folder / "x", "--scheme", "w4a16", "--method", "gptq"],
+                          ["run", self.model, "-p", "x", "--top-p", "7"]):
+            _, err = self.octavo(*arguments, code=2)
+            self.assertTrue(err.strip())
+            self.assertFalse((self.folder / "x").exists())
+
+    def test_missing_and_wrong_inputs_are_3(self):
+        (self.folder / "junk.gguf").write_bytes(b"not a model at all")
+        for path in (self.folder / "absent", self.folder / "junk.gguf", self.folder):
+            _, err = self.octavo("inspect", path, code=3)
+            self.assertIn(path.name, err)
+
+    def test_truncated_weights_are_3_and_nothing_is_written(self):
+        weights = self.model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+        _, err = self.octavo("quantize", self.model, "-o", self.folder / "out", "--scheme", "w8a16", code=3)
+        self.assertIn("model.safetensors", err)
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_nan_in_a_weight_is_3_and_names_the_tensor(self):
+        data = bytearray((self.model / "model.safetensors").read_bytes())
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:8 + size])
+        name = "model.layers.1.mlp.up_proj.weight"
+        begin = 8 + size + header[name]["data_offsets"][0]
+        nan = {"F32": b"\x00\x00\xc0\x7f", "BF16": b"\xc0\x7f", "F16": b"\x00\x7e"}[header[name]["dtype"]]
+        data[begin:begin + len(nan)] = nan
+        (self.model / "model.safetensors").write_bytes(data)
+        _, err = self.octavo("quantize", self.model, "-o", self.folder / "out", "--scheme", "w8a16", code=3)
+        self.assertIn("model.layers.1.mlp.up_proj", err)
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_unknown_architecture_lists_the_known(self):
+        config = json.loads((self.model / "config.json").read_text())
+        config["architectures"] = ["MysteryForCausalLM"]
+        (self.model / "config.json").write_text(json.dumps(config))
+        _, err = self.octavo("inspect", self.model, code=3)
+        self.assertIn("MysteryForCausalLM", err)
+        self.assertIn("LlamaForCausalLM", err)
+
+    def test_calibration_text_too_short_is_3_with_counts(self):
+        self.text.write_text("short")
+        _, err = self.octavo("quantize", self.model, "-o", self.folder / "out", "--scheme", "w4a16-g32", "--method", "gptq",
+                             *self.calibration(), code=3)
+        self.assertIn("5", err)
+        self.text.write_text("")
+        self.octavo("eval", self.model, "--ppl", self.text, code=3)
+        self.text.write_bytes(b"abc\xff")
+        _, err = self.octavo("eval", self.model, "--ppl", self.text, code=3)
+        self.assertIn("byte 3", err)
+
+    def test_existing_output_is_kept(self):
+        out = self.folder / "out"
+        self.quantize(out, "--scheme", "w8a16")
+        before = tree_bytes(out)
+        self.octavo("quantize", self.model, "-o", out, "--scheme", "w4a16-g32", code=2)
+        self.assertEqual(before, tree_bytes(out))
+        self.quantize(out, "--scheme", "w4a16-g32", "--force")
+        self.assertNotEqual(before, tree_bytes(out))
+
+    def test_output_on_input_is_refused(self):
+        link = self.folder / "link"
+        os.symlink(self.model, link)
+        before = tree_bytes(self.model)
+        for out in (self.model, link):
+            self.octavo("quantize", self.model, "-o", out, "--scheme", "w8a16", "--force", code=2)
+        self.assertEqual(before, tree_bytes(self.model))
+
+    def test_already_quantized_input_is_refused(self):
+        out = self.folder / "out"
+        self.quantize(out, "--scheme", "w8a16")
+        _, err = self.octavo("quantize", out, "-o", self.folder / "again", "--scheme", "w4a16-g32", code=3)
+        self.assertIn("quantized", err)
+
+    def test_quality_gate_is_5(self):
+        _, err = self.octavo("eval", self.model, "--ppl", self.text, "--ctx", 64, "--windows", 2, "--max-ppl", 1.001, code=5)
+        self.assertIn("gate", err)
+
+    def test_full_stdout_is_4(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([str(OCTAVO), "inspect", str(self.model)], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(result.returncode, 4)
+
+
+if __name__ == "__main__":
+    unittest.main()
