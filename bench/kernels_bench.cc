@@ -1,0 +1,209 @@
+// octavo_kernel_bench [--threads T] [--seconds S] [--n N] [--k K] [--m M,M...] [--scheme NAME,...] [--row NAME] [--attention]
+// Prints the measured bounds (fused multiply-adds, reading memory), then each row of linear.inc x scheme x m: the best of
+// many runs in microseconds (processor time when one thread runs, so that a busy machine blurs it less), GFLOP/s with its share of the peak, and GB/s of packed weight. Each run uses another copy of
+// the weight, so that m = 1 reads memory and not the cache.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+#include "peak.h"
+#include "scheme/codec.h"
+
+namespace octavo::bench {
+namespace {
+
+struct Options {
+  int threads = 1;
+  double seconds = 0.3;  // per measurement
+  int64_t n = 1536, k = 1536;
+  std::vector<int64_t> m = {1, 4, 16, 128, 512};
+  std::vector<std::string> schemes = {"f32", "bf16", "f16", "w8a16", "w8a16-g32", "w4a16-g32", "w4a16-g128", "w4a16-g128-asym",
+                                      "w8a8", "q4_0", "q4_1", "q8_0", "q4_k", "q6_k"};
+  std::string row;
+  bool attention = false;
+};
+
+volatile float sink;  // keeps measured work alive
+
+double now(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Seconds of the fastest call of fn(i), i = 0, 1, ..., within the time given: of this thread if it works alone, else of
+// the clock on the wall.
+template <class F>
+double fastest(const Options& options, const F& fn) {
+  const clockid_t clock = options.threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+  double best = 1e30, total = 0;
+  for (int i = 0; i < 3 || total < options.seconds; ++i) {
+    const double start = now(clock);
+    fn(i);
+    const double took = now(clock) - start;
+    best = std::min(best, took);
+    total += took;
+  }
+  return best;
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= list.size();) {
+    const size_t end = std::min(list.find(',', begin), list.size());
+    parts.push_back(list.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--attention") {
+      options.attention = true;
+      continue;
+    }
+    if (i + 1 == argc) fail(Code::kUsage, flag, " needs a value");
+    const std::string value = argv[++i];
+    if (flag == "--threads") options.threads = std::atoi(value.c_str());
+    else if (flag == "--seconds") options.seconds = std::atof(value.c_str());
+    else if (flag == "--n") options.n = std::atoll(value.c_str());
+    else if (flag == "--k") options.k = std::atoll(value.c_str());
+    else if (flag == "--row") options.row = value;
+    else if (flag == "--scheme") options.schemes = split(value);
+    else if (flag == "--m") {
+      options.m.clear();
+      for (const std::string& part : split(value)) options.m.push_back(std::atoll(part.c_str()));
+    } else {
+      fail(Code::kUsage, "unknown option ", quoted(std::string_view(flag)));
+    }
+  }
+  return options;
+}
+
+// Random codes and scales; ggml blocks get random bits with half-precision fields that stay finite.
+QTensor weight(const QuantScheme& scheme, int64_t n, int64_t k) {
+  std::mt19937_64 rng(1);
+  QTensor w;
+  w.scheme = scheme;
+  w.n = n;
+  w.k = k;
+  w.codes = Buffer::allocate(static_cast<size_t>(n) * w.row_bytes());
+  for (std::byte& byte : w.codes.mutable_bytes()) byte = static_cast<std::byte>(rng() & 0x3fu);
+  if (scheme.weight.elem == Elem::kF32 || scheme.weight.elem == Elem::kF16 || scheme.weight.elem == Elem::kBF16) {
+    std::vector<float> row(static_cast<size_t>(k));
+    for (int64_t i = 0; i < n; ++i) {
+      for (float& value : row) value = static_cast<float>(rng() % 2001) * 0.001f - 1;
+      encode(scheme.weight.elem, row.data(), k, w.codes.mutable_bytes().data() + static_cast<size_t>(i) * w.row_bytes());
+    }
+  }
+  if (scheme.weight.quantized()) {
+    w.scales.assign(static_cast<size_t>(w.scale_rows() * w.groups()), 0.0078125f);
+    if (!scheme.weight.symmetric()) w.zeros.assign(w.scales.size(), 3);
+  }
+  return w;
+}
+
+struct Bounds {
+  double gflops, gbytes;  // one thread
+};
+
+Bounds bounds(Options options) {
+  options.threads = 1;
+  if (cpu_isa() == Isa::kScalar) return {std::nan(""), std::nan("")};  // the loops below need vectors
+  const bool wide = cpu_isa() == Isa::kAvx512;
+  constexpr int64_t kRounds = 20000, kBytes = int64_t{256} << 20;
+  const double flops = 2.0 * static_cast<double>(kRounds * kChains * 8) * (wide ? 16 : 8);
+  const double fma = fastest(options, [&](int) { sink = wide ? fma_chains_avx512(kRounds) : fma_chains_avx2(kRounds); });
+  std::vector<float> memory(kBytes / 4, 1.0f);
+  const double read = fastest(options, [&](int) { sink = wide ? read_avx512(memory.data(), kBytes) : read_avx2(memory.data(), kBytes); });
+  return {flops / fma * 1e-9, static_cast<double>(kBytes) / read * 1e-9};
+}
+
+void bench_linear(const Options& options, const Bounds& bound, ThreadPool& pool) {
+  std::mt19937 rng(2);
+  std::normal_distribution<float> draw;
+  for (const std::string& scheme_name : options.schemes) {
+    const QuantScheme scheme = parse_scheme(scheme_name);
+    const QTensor w = weight(scheme, options.n, options.k);
+    for (const LinearRow& row : linear_rows()) {
+      if (row.isa > cpu_isa() || !row.reject(scheme, options.n, options.k).empty()) continue;
+      if (options.row.empty() ? row.isa == Isa::kScalar : row.name != options.row) continue;
+      std::vector<PackedLinear> copies;
+      uint64_t bytes = 0;
+      while (copies.empty() || (bytes < (uint64_t{64} << 20) && options.m.front() == 1)) {
+        copies.push_back(pack_linear(w, pool, &row));
+        bytes += copies.back().bytes();
+      }
+      for (const int64_t m : options.m) {
+        std::vector<float> x(static_cast<size_t>(m * options.k)), y(static_cast<size_t>(m * options.n));
+        for (float& value : x) value = draw(rng);
+        const double time = fastest(options, [&](int i) {
+          run_linear(copies[static_cast<size_t>(i) % copies.size()], x.data(), m, options.k, nullptr, y.data(), options.n, pool);
+        });
+        const double gflops = 2e-9 * static_cast<double>(m) * static_cast<double>(options.n) * static_cast<double>(options.k) / time;
+        std::printf("%-14s %-16s n=%-6lld k=%-6lld m=%-5lld %10.1f us %8.1f GFLOP/s %4.0f%% of peak %7.2f GB/s\n",
+                    std::string(row.name).c_str(), scheme_name.c_str(), static_cast<long long>(options.n), static_cast<long long>(options.k),
+                    static_cast<long long>(m), time * 1e6, gflops, 100 * gflops / bound.gflops / options.threads,
+                    static_cast<double>(copies[0].bytes()) / time * 1e-9);
+        std::fflush(stdout);
+      }
+    }
+  }
+}
+
+void bench_attention(const Options& options, const Bounds& bound, ThreadPool& pool) {
+  constexpr AttentionShape kShape{.heads = 9, .kv_heads = 3, .head_dim = 64, .scale = 0.125f, .softcap = 0, .window = 0, .kv_elem = Elem::kF16};
+  std::mt19937 rng(3);
+  std::normal_distribution<float> draw;
+  struct Case { int64_t rows, position; };
+  for (const Case c : {Case{1024, 0}, Case{128, 896}, Case{1, 1023}, Case{1, 127}}) {
+    const int64_t ld = kShape.heads * kShape.head_dim, cache = (c.rows + c.position) * kShape.kv_heads * kShape.head_dim;
+    std::vector<float> q(static_cast<size_t>(c.rows * ld)), out(q.size());
+    std::vector<uint16_t> keys(static_cast<size_t>(cache)), values(keys.size());
+    for (float& value : q) value = draw(rng);
+    for (uint16_t& value : keys) value = f32_to_f16(draw(rng));
+    for (uint16_t& value : values) value = f32_to_f16(draw(rng));
+    const AttentionSegment segment{q.data(), out.data(), keys.data(), values.data(), c.rows, c.position, ld, ld};
+    const double time = fastest(options, [&](int) { run_attention(kShape, &segment, 1, pool); });
+    const double pairs = static_cast<double>(c.rows) * (static_cast<double>(c.position) + (static_cast<double>(c.rows) + 1) / 2);
+    const double gflops = 4e-9 * pairs * static_cast<double>(ld) / time;
+    std::printf("attention 9/3 heads x 64, f16 cache  rows=%-5lld position=%-5lld %10.1f us %8.1f GFLOP/s %4.0f%% of peak %7.2f GB/s\n",
+                static_cast<long long>(c.rows), static_cast<long long>(c.position), time * 1e6, gflops,
+                100 * gflops / bound.gflops / options.threads, 4e-9 * static_cast<double>(cache) / time);
+  }
+}
+
+int run(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  ThreadPool pool(options.threads);
+  const Bounds bound = bounds(options);
+  std::printf("%s, %d threads; one thread: %.1f GFLOP/s fused multiply-add, %.2f GB/s reading 256 MiB\n",
+              std::string(name(cpu_isa())).c_str(), pool.size(), bound.gflops, bound.gbytes);
+  bench_attention(options, bound, pool);
+  if (!options.attention) bench_linear(options, bound, pool);
+  return 0;
+}
+
+}  // namespace
+}  // namespace octavo::bench
+
+int main(int argc, char** argv) {
+  try {
+    return octavo::bench::run(argc, argv);
+  } catch (const octavo::Error& error) {
+    std::fprintf(stderr, "octavo_kernel_bench: %s\n", error.what());
+    return octavo::exit_status(error.code());
+  }
+}
