@@ -50,6 +50,18 @@ const TypeInfo* find_type(uint32_t id) {
   return nullptr;
 }
 
+// What is being read, for messages: "key 12" until its name is known, then "key 'general.name'".
+struct Item {
+  std::string_view kind;
+  std::string_view name{};
+  uint64_t index = 0;
+  friend std::ostream& operator<<(std::ostream& out, const Item& item) {
+    out << item.kind << ' ';
+    if (item.name.empty()) return out << item.index;
+    return out << quoted(item.name);
+  }
+};
+
 class Cursor {
  public:
   Cursor(ByteSpan bytes, std::string_view file) : bytes_(bytes), file_(file) {}
@@ -57,14 +69,15 @@ class Cursor {
   uint64_t left() const { return bytes_.size() - at_; }
   const std::string& file() const { return file_; }
 
-  template <class T>
-  T read(std::string_view what) {
+  template <class T, class What>
+  T read(const What& what) {
     T value;
     std::memcpy(&value, take(sizeof value, what), sizeof value);
     return value;
   }
 
-  std::string_view read_string(std::string_view what, uint64_t max_bytes) {
+  template <class What>
+  std::string_view read_string(const What& what, uint64_t max_bytes) {
     const uint64_t start = at_;
     const auto length = read<uint64_t>(what);
     if (length > left())
@@ -77,7 +90,8 @@ class Cursor {
   }
 
  private:
-  const std::byte* take(uint64_t count, std::string_view what) {
+  template <class What>
+  const std::byte* take(uint64_t count, const What& what) {
     if (count > left())
       fail(Code::kCorrupt, file_, ": ends at byte ", bytes_.size(), " inside ", what, " that needs ", count,
            " bytes at byte ", at_);
@@ -91,7 +105,7 @@ class Cursor {
   uint64_t at_ = 0;
 };
 
-Json read_value(Cursor& in, GgufType type, std::string_view what) {
+Json read_value(Cursor& in, GgufType type, const Item& what) {
   switch (type) {
     case GgufType::kU8: return static_cast<int64_t>(in.read<uint8_t>(what));
     case GgufType::kI8: return static_cast<int64_t>(in.read<int8_t>(what));
@@ -115,7 +129,7 @@ Json read_value(Cursor& in, GgufType type, std::string_view what) {
   fail(Code::kInternal, "not a scalar type");
 }
 
-GgufType read_type(Cursor& in, const std::string& what) {
+GgufType read_type(Cursor& in, const Item& what) {
   const uint64_t at = in.at();
   const auto id = in.read<uint32_t>(what);
   const TypeInfo* type = find_type(id);
@@ -126,11 +140,11 @@ GgufType read_type(Cursor& in, const std::string& what) {
 
 GgufKey read_key(Cursor& in, uint64_t index, uint64_t& array_elements) {
   GgufKey key;
-  const std::string position = cat("key ", index);
+  const Item position{.kind = "key", .index = index};
   const uint64_t start = in.at();
   key.name = in.read_string(position, kMaxKeyBytes);
   if (key.name.empty()) fail(Code::kCorrupt, in.file(), ": ", position, " at byte ", start, " has an empty name");
-  const std::string what = "key " + quoted(key.name);
+  const Item what{.kind = "key", .name = key.name};
   key.type = read_type(in, what);
   if (key.type != GgufType::kArray) {
     key.value = read_value(in, key.type, what);
@@ -182,11 +196,11 @@ uint64_t read_alignment(const GgufFile& file) {
 // Leaves the offset relative to the data section in `at`.
 GgufTensor read_tensor(Cursor& in, uint64_t index, uint64_t alignment) {
   GgufTensor tensor;
-  const std::string position = cat("tensor ", index);
+  const Item position{.kind = "tensor", .index = index};
   const uint64_t start = in.at();
   tensor.name = in.read_string(position, kMaxNameBytes);
   if (tensor.name.empty()) fail(Code::kCorrupt, in.file(), ": ", position, " at byte ", start, " has an empty name");
-  const std::string what = "tensor " + quoted(tensor.name);
+  const Item what{.kind = "tensor", .name = tensor.name};
   const auto num_dims = in.read<uint32_t>(what);
   if (num_dims < 1 || num_dims > kMaxDims)
     fail(Code::kCorrupt, in.file(), ": ", what, " at byte ", start, " has ", num_dims, " dimensions, expected 1 to ",
