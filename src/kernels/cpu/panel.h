@@ -4,7 +4,7 @@
 //   f32   [n/W][k][W] float          f16  [n/W][k][W] half bits       i8  [n/W][k][W] int8
 //   bf16  [n/W][ceil(k/2)][W] u32    lane word = columns k (low half), k+1 (high half)
 //   i4    [n/W][ceil(k/8)][W] u32    lane word = columns k ... k+7, nibble i = k+i
-//   ggml  [n][row bytes]             blocks as they are
+//   ggml  [n/W][k/unit] records of blocks.h
 // followed by scales [n/W][groups][W] float, zeros (as float, asymmetric only) and group_of [k] (permuted only).
 // Rows past n are zero. Sections start at multiples of 64 bytes.
 //
@@ -25,7 +25,7 @@ namespace octavo::panel {
 inline constexpr int64_t kChunk = 256;     // columns per partial sum; a multiple of every ggml block length
 inline constexpr int64_t kMaxWidth = 16;   // lanes of the widest ISA
 
-enum class Kind : uint8_t { kF32, kBF16, kF16, kI8, kI4, kGgml };
+enum class Kind : uint8_t { kF32, kBF16, kF16, kI8, kI4, kBlocks };
 
 // Where things lie in the packed bytes.
 struct Layout {
@@ -34,7 +34,8 @@ struct Layout {
   int64_t n = 0, k = 0, width = 0, panels = 0;
   int64_t span_k = 0, groups = 1;
   bool scaled = false, asymmetric = false, permuted = false;
-  uint64_t panel_bytes = 0;  // codes of one panel; for ggml: bytes of one row
+  int block_index = -1;      // row of kBlockSpecs
+  uint64_t panel_bytes = 0;  // codes of one panel
   uint64_t scales_at = 0, zeros_at = 0, group_of_at = 0, bytes = 0;
 };
 // "" or why no panel kernel runs this scheme.

@@ -4,8 +4,8 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "kernels/cpu/blocks.h"
 #include "kernels/cpu/panel.h"
-#include "scheme/codec.h"
 
 namespace octavo::panel {
 namespace {
@@ -22,11 +22,11 @@ bool kind_of(const QuantScheme& scheme, Kind* kind) {
     case Elem::kF32: *kind = Kind::kF32; return true;
     case Elem::kBF16: *kind = Kind::kBF16; return true;
     case Elem::kF16: *kind = Kind::kF16; return true;
-    default: *kind = Kind::kGgml; return info(weight.elem).is_ggml;
+    default: *kind = Kind::kBlocks; return block_spec(weight.elem) >= 0;
   }
 }
 
-// Bytes of the codes of one panel, or of one row for ggml blocks.
+// Bytes of the codes of one panel.
 uint64_t panel_bytes(Kind kind, Elem elem, uint64_t k, uint64_t width) {
   switch (kind) {
     case Kind::kF32: return (CheckedSize(k) * width * 4u).value();
@@ -34,7 +34,10 @@ uint64_t panel_bytes(Kind kind, Elem elem, uint64_t k, uint64_t width) {
     case Kind::kF16: return (CheckedSize(k) * width * 2u).value();
     case Kind::kI8: return (CheckedSize(k) * width).value();
     case Kind::kI4: return (CheckedSize((k + 7) / 8) * width * 4u).value();
-    case Kind::kGgml: return storage_bytes(elem, k);
+    case Kind::kBlocks: {
+      const BlockSpec& spec = kBlockSpecs[block_spec(elem)];
+      return (CheckedSize(k / static_cast<uint64_t>(spec.unit)) * static_cast<uint64_t>(spec.bytes()) * width).value();
+    }
   }
   return 0;
 }
@@ -46,6 +49,41 @@ T read(const std::byte* bytes, int64_t index) {
   T value;
   std::memcpy(&value, bytes + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
   return value;
+}
+
+// ORs `bits` into the u32 word `index` of lane `lane` of a plane.
+void add_bits(std::byte* plane, int64_t index, int64_t width, int64_t lane, uint32_t bits) {
+  std::byte* at = plane + (index * width + lane) * 4;
+  const uint32_t word = read<uint32_t>(at, 0) | bits;
+  std::memcpy(at, &word, 4);
+}
+
+// The blocks of one source row into lane `lane` of the records of its panel.
+void pack_blocks(const Layout& to, const std::byte* row, int64_t lane, std::byte* panel) {
+  const BlockSpec& spec = kBlockSpecs[to.block_index];
+  const int64_t width = to.width, bytes = info(to.elem).block_bytes;
+  BlockParts parts{};
+  for (int64_t unit = 0; unit < to.k / spec.unit; ++unit) {
+    take_apart(to.elem, reinterpret_cast<const uint8_t*>(row + unit * bytes), &parts);
+    std::byte* record = panel + unit * spec.bytes() * width;
+    for (int i = 0; i < spec.unit; ++i) {
+      if (spec.low_bits == 8) {
+        record[i * width + lane] = static_cast<std::byte>(parts.codes[i]);
+        continue;
+      }
+      const uint32_t low = parts.codes[i] & ((1u << spec.low_bits) - 1), high = static_cast<uint32_t>(parts.codes[i]) >> spec.low_bits;
+      const int bit = i * spec.low_bits, high_bit = i * spec.high_bits;
+      add_bits(record, bit / 32, width, lane, low << (bit % 32));
+      if (spec.high_bits > 0) add_bits(record + spec.high_at() * width, high_bit / 32, width, lane, high << (high_bit % 32));
+    }
+    std::memcpy(record + spec.d_at() * width + lane * 2, &parts.d, 2);
+    if (spec.min) std::memcpy(record + (spec.d_at() + 2) * width + lane * 2, &parts.m, 2);
+    if (!spec.super) continue;
+    for (int group = 0; group < spec.groups(); ++group) {
+      record[(spec.sc_at() + group) * width + lane] = static_cast<std::byte>(parts.sc[group]);
+      if (spec.min) record[(spec.sc_at() + spec.groups() + group) * width + lane] = static_cast<std::byte>(parts.mn[group]);
+    }
+  }
 }
 
 // Codes of one source row into lane `lane` of its panel.
@@ -72,7 +110,7 @@ void pack_row(const Layout& to, const std::byte* row, int64_t lane, std::byte* p
         words[k / 8 * width + lane] |= ((byte >> (4 * (k % 2))) & 0xfu) << (4 * (k % 8));
       }
       break;
-    case Kind::kGgml: break;
+    case Kind::kBlocks: pack_blocks(to, row, lane, panel); break;
   }
 }
 
@@ -84,7 +122,7 @@ std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) {
   if (scheme.act.quantized()) return "activations are quantized; this row takes floats";
   if (!kind_of(scheme, &kind)) return cat("weights are ", info(scheme.weight.elem).name, "; this row takes f32, bf16, f16, i8, i4 and ggml blocks");
   if (scheme.weight.span_n > 1) return cat("a scale covers ", scheme.weight.span_n, " rows; this row takes 1 or all");
-  if (kind == Kind::kGgml && k % info(scheme.weight.elem).block != 0)
+  if (kind == Kind::kBlocks && k % info(scheme.weight.elem).block != 0)
     return cat("k = ", k, " is not a multiple of the block of ", info(scheme.weight.elem).block);
   return "";
 }
@@ -105,10 +143,10 @@ Layout layout(const QuantScheme& scheme, int64_t n, int64_t k, int64_t width) {
   at.span_k = scheme.weight.span_k == 0 ? k : scheme.weight.span_k;
   at.groups = at.scaled ? (k + at.span_k - 1) / at.span_k : 1;
   at.panel_bytes = panel_bytes(at.kind, at.elem, static_cast<uint64_t>(k), static_cast<uint64_t>(width));
-  const uint64_t units = static_cast<uint64_t>(at.kind == Kind::kGgml ? n : at.panels);
+  at.block_index = at.kind == Kind::kBlocks ? block_spec(at.elem) : -1;
   const uint64_t scale_bytes = at.scaled ? (CheckedSize(static_cast<uint64_t>(at.panels)) * static_cast<uint64_t>(at.groups) *
                                             static_cast<uint64_t>(width) * 4u).value() : 0;
-  at.scales_at = aligned((CheckedSize(units) * at.panel_bytes).value());
+  at.scales_at = aligned((CheckedSize(static_cast<uint64_t>(at.panels)) * at.panel_bytes).value());
   at.zeros_at = aligned((CheckedSize(at.scales_at) + scale_bytes).value());
   at.group_of_at = aligned((CheckedSize(at.zeros_at) + (at.asymmetric ? scale_bytes : 0)).value());
   at.bytes = aligned((CheckedSize(at.group_of_at) + (at.permuted ? static_cast<uint64_t>(k) * 4u : 0)).value());
@@ -127,10 +165,6 @@ void pack(const QTensor& w, const Layout& to, std::byte* packed, ThreadPool& poo
     const int64_t begin = panel * width, end = std::min(begin + width, to.n);
     for (int64_t row = begin; row < end; ++row) {
       const int64_t lane = row - begin;
-      if (to.kind == Kind::kGgml) {
-        std::memcpy(packed + static_cast<uint64_t>(row) * to.panel_bytes, codes + row * row_bytes, to.panel_bytes);
-        continue;
-      }
       pack_row(to, codes + row * row_bytes, lane, packed + static_cast<uint64_t>(panel) * to.panel_bytes);
       if (!to.scaled) continue;
       const int64_t from = w.scale_rows() == 1 ? 0 : row * to.groups;

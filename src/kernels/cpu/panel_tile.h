@@ -1,12 +1,9 @@
 // The two inner loops of a panel kernel, written once over a vector type V and compiled per ISA:
 // decode (packed codes -> floats [k][W]) and tile (rows x panels register tile of fma chains).
-// V lives in an unnamed namespace of its file, so that no ISA's code is merged with another's by the linker.
-//   reg, words; kWidth, kRows, kPanels; zero, load, store, broadcast, fma, add, sub, mul;
-//   f16(const uint16_t*), i8(const int8_t*), words load_words(const uint32_t*), low_half(words), high_half(words),
-//   nibble(words, i)
+// What V provides is in vector.h.
 #pragma once
 #include "kernels/cpu/panel.h"
-#include "scheme/codec.h"
+#include "kernels/cpu/panel_blocks.h"
 
 namespace octavo::panel {
 
@@ -125,21 +122,7 @@ void decode_panel(const Layout& at, const std::byte* packed, int64_t panel, int6
       else
         decode_scaled<V, false>(at, packed, panel, k0, k1, w);
       return;
-    case Kind::kGgml: {
-      const int64_t rows = at.n - panel * V::kWidth;
-      const ElemInfo& block = info(at.elem);
-      float row[kChunk];
-      for (int64_t lane = 0; lane < V::kWidth; ++lane) {
-        if (lane < rows) {
-          const std::byte* from = packed + static_cast<uint64_t>(panel * V::kWidth + lane) * at.panel_bytes;
-          decode(at.elem, from + k0 / block.block * block.block_bytes, k1 - k0, row);
-          for (int64_t k = 0; k < k1 - k0; ++k) w[k * V::kWidth + lane] = row[k];
-        } else {
-          for (int64_t k = 0; k < k1 - k0; ++k) w[k * V::kWidth + lane] = 0;
-        }
-      }
-      return;
-    }
+    case Kind::kBlocks: return decode_blocks<V>(at.block_index, codes, k0, k1, w);
   }
 }
 

@@ -52,8 +52,21 @@ struct Avx2 {
     return _mm256_castsi256_ps(_mm256_and_si256(word, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
   }
   static reg nibble(words word, int i) {
-    const __m256i top = _mm256_sll_epi32(word, _mm_cvtsi32_si128(28 - 4 * i));
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(top, 28));
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(word, 28 - 4 * i), 28));
+  }
+  static words field(words word, int shift, uint32_t mask) {
+    return _mm256_and_si256(_mm256_srli_epi32(word, shift), _mm256_set1_epi32(static_cast<int>(mask)));
+  }
+  static words or_shifted(words low, words high, int shift) { return _mm256_or_si256(low, _mm256_slli_epi32(high, shift)); }
+  static reg to_float(words code, int offset) {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(code, _mm256_set1_epi32(offset)));
+  }
+  static reg unsigned_nibble(words word, int i) { return _mm256_cvtepi32_ps(field(word, 4 * i, 15)); }
+  // A permute reads the low three bits of an index; the fourth chooses between the halves of the table.
+  static reg table_nibble(words word, int i, const float* table) {
+    const words index = _mm256_srli_epi32(word, 4 * i);
+    const reg low = _mm256_permutevar8x32_ps(load(table), index), high = _mm256_permutevar8x32_ps(load(table + 8), index);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
   }
   // rows [kWidth][stride] -> out [dims][kWidth]
   static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {

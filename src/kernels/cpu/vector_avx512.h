@@ -47,11 +47,24 @@ struct Avx512 {
   static reg high_half(words word) {
     return _mm512_castsi512_ps(_mm512_and_si512(word, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
   }
-  // A table of the 16 codes: the permute reads only the low four bits of each lane, so that a shift is all it needs.
-  static reg nibble(words word, int i) {
-    const reg codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
-    return _mm512_permutexvar_ps(_mm512_srl_epi32(word, _mm_cvtsi32_si128(4 * i)), codes);
+  static words field(words word, unsigned shift, uint32_t mask) {
+    return _mm512_and_si512(_mm512_srli_epi32(word, shift), _mm512_set1_epi32(static_cast<int>(mask)));
   }
+  static words or_shifted(words low, words high, unsigned shift) { return _mm512_or_si512(low, _mm512_slli_epi32(high, shift)); }
+  static reg to_float(words code, int offset) {
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(offset)));
+  }
+  // The permute reads only the low four bits of each lane, so that a shift is all that an index needs.
+  static reg lookup(words word, int i, reg table) {
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(word, static_cast<unsigned>(4 * i)), table);
+  }
+  static reg nibble(words word, int i) {
+    return lookup(word, i, _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1));
+  }
+  static reg unsigned_nibble(words word, int i) {
+    return lookup(word, i, _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  }
+  static reg table_nibble(words word, int i, const float* table) { return lookup(word, i, load(table)); }
   // rows [kWidth][stride] -> out [dims][kWidth]
   static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {
     for (int64_t lane = 0; lane < kWidth; ++lane)

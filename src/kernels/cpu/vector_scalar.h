@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "base/half.h"
 
@@ -36,14 +37,27 @@ struct Scalar {
     const auto half = static_cast<uint32_t>(static_cast<int32_t>(n) >> 1);
     return value * std::bit_cast<float>((half + 127u) << 23) * std::bit_cast<float>((n - half + 127u) << 23);
   }
-  static reg f16(const uint16_t* from) { return f16_to_f32(*from); }
+  static reg f16(const uint16_t* from) { 
+    uint16_t bits;
+    std::memcpy(&bits, from, sizeof bits);
+    return f16_to_f32(bits);
+  }
   static reg i8(const int8_t* from) { return static_cast<float>(*from); }
-  static words load_words(const uint32_t* from) { return *from; }
+  static words load_words(const uint32_t* from) {
+    words word;
+    std::memcpy(&word, from, sizeof word);  // records of ggml blocks are not aligned
+    return word;
+  }
   static reg low_half(words word) { return bf16_to_f32(static_cast<uint16_t>(word)); }
   static reg high_half(words word) { return bf16_to_f32(static_cast<uint16_t>(word >> 16)); }
   static reg nibble(words word, int i) {
     return static_cast<float>(static_cast<int32_t>(word << (28 - 4 * i)) >> 28);
   }
+  static words field(words word, int shift, uint32_t mask) { return (word >> shift) & mask; }
+  static words or_shifted(words low, words high, int shift) { return low | high << shift; }
+  static reg to_float(words code, int offset) { return static_cast<float>(static_cast<int32_t>(code) - offset); }
+  static reg unsigned_nibble(words word, int i) { return to_float(field(word, 4 * i, 15), 0); }
+  static reg table_nibble(words word, int i, const float* table) { return table[field(word, 4 * i, 15)]; }
   // rows [kWidth][stride] -> out [dims][kWidth]
   static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {
     for (int64_t lane = 0; lane < kWidth; ++lane)
