@@ -7,20 +7,37 @@
 
 #include "kernels/ops_table.h"
 
+// g++ turns the comparisons below into vector selects only when it may assume that nobody reads floating-point
+// exception flags; values do not change.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("no-trapping-math")
+#define OCTAVO_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define OCTAVO_INDEPENDENT
+#endif
+
 namespace octavo {
 namespace {
 
 constexpr int kLanes = 16;
 
+// Where exp_one stops: results are the smallest normal number and the largest float. The values are hidden from the
+// compiler: knowing them, it computes the result of both ends for every lane and selects, and x / exp(88) is a
+// subnormal number, which costs a hundred cycles.
+struct ExpRange {
+  float low = -87.33654f, high = 88.72283f;
+  ExpRange() { __asm__("" : "+m"(low), "+m"(high)); }
+};
+
 // exp(x) = 2^n * p(r), n = round(x / ln 2), |r| <= ln(2)/2. ln 2 is split in two so that n * kLn2High is exact.
-inline float exp_one(float x) {
+inline float exp_one(float x, const ExpRange& range) {
   constexpr float kLog2e = 1.44269504f;
   constexpr float kLn2High = 0.693359375f;          // 355/512: 9 bits, times |n| < 256 exact
   constexpr float kLn2Low = -2.12194440e-4f;        // ln 2 - kLn2High
   constexpr float kRound = 12582912.0f;             // 1.5 * 2^23: adding it rounds to an integer
-  constexpr float kMin = -87.33654f, kMax = 88.72283f;  // beyond: the smallest normal, the largest float
-  x = x < kMin ? kMin : x;
-  x = x > kMax ? kMax : x;
+  x = x < range.low ? range.low : x;
+  x = x > range.high ? range.high : x;
   const float shifted = x * kLog2e + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * kLn2High) - n * kLn2Low;
@@ -62,7 +79,7 @@ void rope_body(float* x, int64_t heads, int64_t head_dim, int64_t half, const fl
   for (int64_t head = 0; head < heads; ++head) {
     float* low = x + head * head_dim;
     float* high = low + half;
-#pragma GCC ivdep
+    OCTAVO_INDEPENDENT
     for (int64_t i = 0; i < half; ++i) {
       const float a = low[i], b = high[i];
       low[i] = a * cos[i] - b * sin[i];
@@ -72,16 +89,18 @@ void rope_body(float* x, int64_t heads, int64_t head_dim, int64_t half, const fl
 }
 
 void silu_mul_body(const float* __restrict gate, const float* __restrict up, float* __restrict out, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + exp_one(-gate[i])) * up[i];
+  const ExpRange range;
+  for (int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + exp_one(-gate[i], range)) * up[i];
 }
 
 // 0.5 g (1 + tanh(u)) = g / (1 + exp(-2u)), u = sqrt(2/pi) (g + 0.044715 g^3): no cancellation for negative g.
 void gelu_tanh_mul_body(const float* __restrict gate, const float* __restrict up, float* __restrict out, int64_t n) {
+  const ExpRange range;
   constexpr float kTwoRootTwoOverPi = 1.5957691216057308f;
   for (int64_t i = 0; i < n; ++i) {
     const float g = gate[i];
     const float u2 = kTwoRootTwoOverPi * (g + 0.044715f * g * g * g);
-    out[i] = g / (1.0f + exp_one(-u2)) * up[i];
+    out[i] = g / (1.0f + exp_one(-u2, range)) * up[i];
   }
 }
 
@@ -91,11 +110,12 @@ void add_body(float* __restrict x, const float* __restrict y, int64_t n) {
 
 // tanh(u): a short odd series near 0, where the exponential form cancels, else (1 - e) / (1 + e), e = exp(-2|u|).
 void softcap_body(float* x, float cap, int64_t n) {
+  const ExpRange range;
   constexpr float kSeriesBelow = 0.2f;
   for (int64_t i = 0; i < n; ++i) {
     const float u = x[i] / cap;
     const float magnitude = u < 0 ? -u : u;
-    const float e = exp_one(-2.0f * magnitude);
+    const float e = exp_one(-2.0f * magnitude, range);
     const float far = (1.0f - e) / (1.0f + e);
     const float u2 = u * u;
     const float series = (((((-1382.0f / 155925.0f) * u2 + 62.0f / 2835.0f) * u2 - 17.0f / 315.0f) * u2 + 2.0f / 15.0f) * u2 -
@@ -106,7 +126,8 @@ void softcap_body(float* x, float cap, int64_t n) {
 }
 
 void exp_body(const float* x, float* out, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) out[i] = exp_one(x[i]);
+  const ExpRange range;
+  for (int64_t i = 0; i < n; ++i) out[i] = exp_one(x[i], range);
 }
 
 // The same rounding as f32_to_f16 in base/half.h, NaN payloads aside.
@@ -128,3 +149,8 @@ constexpr OpsTable kOps = {
 
 }  // namespace
 }  // namespace octavo
+
+#undef OCTAVO_INDEPENDENT
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
