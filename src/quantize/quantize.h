@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -47,6 +48,7 @@ struct QuantizeOptions {
   uint64_t seed = 0;
   bool fresh = false;    // ignore a journal of an earlier run
   bool force = false;    // replace an existing output
+  std::vector<std::pair<std::string, std::string>> extra_files = {};  // plain name, text: written beside the model
 };
 
 struct LayerReport {
@@ -60,7 +62,7 @@ struct LayerReport {
 
 struct QuantizeReport {
   std::vector<LayerReport> layers;
-  std::vector<std::pair<std::string, double>> seconds;  // split of the time: "read", "forward", "hessian", "solve", "write"
+  std::vector<std::pair<std::string, double>> seconds;  // split of the time: "read", "forward", "hessian", "solve", "measure", "pack", "journal", "write"
   uint64_t bytes_before = 0, bytes_after = 0;
   int64_t resumed_layers = 0;
 };
