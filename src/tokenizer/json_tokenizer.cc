@@ -14,7 +14,7 @@ constexpr size_t kMaxText = size_t{1} << 30;  // positions are 32-bit inside the
 
 const Json& member(const Json& spec, std::string_view key) {
   static const Json kNull;
-  const Json* found = spec.find(key);
+  const Json* found = spec.is_object() ? spec.find(key) : nullptr;
   return found ? *found : kNull;
 }
 

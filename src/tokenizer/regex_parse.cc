@@ -4,6 +4,8 @@
 #include <unicode/uset.h>
 #include <unicode/ustring.h>
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace octavo::tok::regex_detail {
@@ -33,9 +35,10 @@ class Set {
   void complement() { uset_complement(set_); }
   void close_over_case() { uset_closeOver(set_, USET_CASE_INSENSITIVE); }
   bool set_property(const std::string& name, const std::string& value) {
-    const auto wide = [](const std::string& text) { return std::u16string(text.begin(), text.end()); };
+    const std::u16string wide_name(name.begin(), name.end()), wide_value(value.begin(), value.end());
     UErrorCode status = U_ZERO_ERROR;
-    uset_applyPropertyAlias(set_, wide(name).c_str(), wide(value).c_str(), &status);
+    uset_applyPropertyAlias(set_, wide_name.data(), static_cast<int32_t>(wide_name.size()), wide_value.data(),
+                            static_cast<int32_t>(wide_value.size()), &status);
     return U_SUCCESS(status);
   }
   std::shared_ptr<const SetTable> table() const {

@@ -14,8 +14,8 @@ struct Node {
   static constexpr uint32_t kUnbounded = 0xffffffffu;
   Kind kind = Kind::kEmpty;
   char32_t code = 0;
-  std::shared_ptr<const SetTable> set;
-  std::vector<Node> kids;
+  std::shared_ptr<const SetTable> set{};
+  std::vector<Node> kids{};
   uint32_t min = 0, max = 0;
   Greed greed = Greed::kGreedy;
   bool negative = false, behind = false;
