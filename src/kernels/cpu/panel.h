@@ -23,7 +23,7 @@
 namespace octavo::panel {
 
 inline constexpr int64_t kChunk = 256;     // columns per partial sum; a multiple of every ggml block length
-inline constexpr int64_t kMaxWidth = 16;   // lanes of the widest ISA
+inline constexpr int64_t kDirectRows = 4;  // up to here decoding in registers beats decoding to memory
 
 enum class Kind : uint8_t { kF32, kBF16, kF16, kI8, kI4, kBlocks };
 
@@ -34,6 +34,7 @@ struct Layout {
   int64_t n = 0, k = 0, width = 0, panels = 0;
   int64_t span_k = 0, groups = 1;
   bool scaled = false, asymmetric = false, permuted = false;
+  bool bias = false;  // the zeros are kept as -zero * scale, which is exact: 8 bits times a half
   int block_index = -1;      // row of kBlockSpecs
   uint64_t panel_bytes = 0;  // codes of one panel
   uint64_t scales_at = 0, zeros_at = 0, group_of_at = 0, bytes = 0;
@@ -54,6 +55,10 @@ struct Kernels {
   // w: [panels][k][width], panel stride w_stride floats.
   void (*tile)(int64_t rows, int64_t panels, const float* x, int64_t ldx, const float* w, int64_t w_stride, int64_t k,
                float* acc, int64_t ldacc);
+  // The product over all of k of `rows` <= kDirectRows with max_panels panels, decoded in registers: acc[r][...] += chunk
+  // sums in order.
+  void (*direct)(const Layout& at, const std::byte* packed, int64_t panel, int64_t rows, const float* x, int64_t ldx,
+                 float* acc, int64_t ldacc);
 };
 const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();

@@ -1,75 +1,98 @@
-// Decoding records of ggml blocks (blocks.h) to floats [k][W], written once over a vector type V and compiled per ISA.
+// Decoding records of ggml blocks (blocks.h), written once over a vector type V (vector.h) and compiled per ISA.
 #pragma once
 #include "kernels/cpu/blocks.h"
 
 namespace octavo::panel {
 
-// Floats of one record, w[unit][W].
-template <class V, int kIndex>
-void decode_record(const std::byte* record, float* w) {
-  static constexpr BlockSpec kSpec = kBlockSpecs[kIndex];
+// Gives the sink the columns of one group of one record of each of P panels: sink(w) with w[P], columns ascending.
+template <class V, int kIndex, int P, class Sink>
+[[gnu::always_inline]] inline void visit_group(const std::byte* const (&record)[P], int group, const typename V::reg (&d)[P],
+                                               const typename V::reg (&m)[P], Sink& sink) {
+  constexpr BlockSpec kSpec = kBlockSpecs[kIndex];
   constexpr int kWidth = static_cast<int>(V::kWidth);
-  const auto part = [&](int at) { return record + at * kWidth; };
-  const auto half = [&](int at) { return V::f16(reinterpret_cast<const uint16_t*>(part(at))); };
-  const typename V::reg d = half(kSpec.d_at());
-  const typename V::reg m = kSpec.min ? half(kSpec.d_at() + 2) : V::zero();
-  const auto* integers = reinterpret_cast<const int8_t*>(part(kSpec.sc_at()));
-  for (int group = 0; group < kSpec.groups(); ++group) {
-    typename V::reg scale = d, min = m;
-    if constexpr (kSpec.super) {
-      scale = V::mul(d, V::i8(integers + group * kWidth));
-      if constexpr (kSpec.min) min = V::sub(V::zero(), V::mul(m, V::i8(integers + (kSpec.groups() + group) * kWidth)));
-    }
-    const auto store = [&](typename V::reg code) {
-      V::store(w, kSpec.min ? V::fma(code, scale, min) : V::mul(code, scale));
-      w += kWidth;
-    };
-    if constexpr (kSpec.low_bits == 8) {
-      const auto* codes = reinterpret_cast<const int8_t*>(record) + group * kSpec.span * kWidth;
-#pragma GCC unroll 8
-      for (int i = 0; i < kSpec.span; ++i) store(V::i8(codes + i * kWidth));
-    } else {
-      constexpr int kPerWord = 32 / kSpec.low_bits;
-      typename V::words high{};
-      int high_shift = 0;
-      if constexpr (kSpec.high_bits > 0) {
-        const int bit = group * kSpec.span * kSpec.high_bits;
-        high = V::load_words(reinterpret_cast<const uint32_t*>(part(kSpec.high_at())) + bit / 32 * kWidth);
-        high_shift = bit % 32;
-        if (high_shift != 0) high = V::field(high, high_shift, 0xffffffffu);
-      }
-      const auto* words = reinterpret_cast<const uint32_t*>(record) + group * kSpec.span / kPerWord * kWidth;
+  typename V::reg scale[P], min[P];
 #pragma GCC unroll 4
-      for (int j = 0; j < kSpec.span / kPerWord; ++j) {
-        const typename V::words low = V::load_words(words + j * kWidth);
+  for (int p = 0; p < P; ++p) {
+    scale[p] = d[p];
+    min[p] = m[p];
+    if constexpr (kSpec.super) {
+      const auto* integers = reinterpret_cast<const int8_t*>(record[p] + kSpec.sc_at() * kWidth) + group * kWidth;
+      scale[p] = V::mul(d[p], V::i8(integers));
+      if constexpr (kSpec.min) min[p] = V::sub(V::zero(), V::mul(m[p], V::i8(integers + kSpec.groups() * kWidth)));
+    }
+  }
+  const auto value = [&](typename V::reg code, int p) __attribute__((always_inline)) {
+    return kSpec.min ? V::fma(code, scale[p], min[p]) : V::mul(code, scale[p]);
+  };
+  typename V::reg w[P];
+  if constexpr (kSpec.low_bits == 8) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kSpec.span; ++i) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; ++p)
+        w[p] = value(V::i8(reinterpret_cast<const int8_t*>(record[p]) + (group * kSpec.span + i) * kWidth), p);
+      sink(w);
+    }
+  } else {
+    constexpr int kPerWord = 32 / kSpec.low_bits;
+    constexpr uint32_t kLowMask = (1u << kSpec.low_bits) - 1, kHighMask = (1u << kSpec.high_bits) - 1;
+    typename V::words low[P], high[P]{};
+    if constexpr (kSpec.high_bits > 0) {
+      const int bit = group * kSpec.span * kSpec.high_bits;
+#pragma GCC unroll 4
+      for (int p = 0; p < P; ++p) {
+        high[p] = V::load_words(reinterpret_cast<const uint32_t*>(record[p] + kSpec.high_at() * kWidth) + bit / 32 * kWidth);
+        if (bit % 32 != 0) high[p] = V::field(high[p], bit % 32, 0xffffffffu);
+      }
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kSpec.span / kPerWord; ++j) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; ++p)
+        low[p] = V::load_words(reinterpret_cast<const uint32_t*>(record[p]) + (group * kSpec.span / kPerWord + j) * kWidth);
 #pragma GCC unroll 16
-        for (int i = 0; i < kPerWord; ++i) {
+      for (int i = 0; i < kPerWord; ++i) {
+#pragma GCC unroll 4
+        for (int p = 0; p < P; ++p) {
           if constexpr (kSpec.codes == Codes::kSigned4) {
-            store(V::nibble(low, i));
+            w[p] = value(V::nibble(low[p], i), p);
           } else if constexpr (kSpec.codes == Codes::kUnsigned) {
-            store(V::unsigned_nibble(low, i));
+            w[p] = value(V::unsigned_nibble(low[p], i), p);
           } else if constexpr (kSpec.codes == Codes::kNonLinear) {
-            store(V::table_nibble(low, i, kNonLinear));
+            w[p] = value(V::table_nibble(low[p], i, kNonLinear), p);
           } else {
-            constexpr uint32_t kLowMask = (1u << kSpec.low_bits) - 1, kHighMask = (1u << kSpec.high_bits) - 1;
-            typename V::words code = V::field(low, i * kSpec.low_bits, kLowMask);
+            typename V::words code = V::field(low[p], i * kSpec.low_bits, kLowMask);
             if constexpr (kSpec.high_bits > 0)
-              code = V::or_shifted(code, V::field(high, (j * kPerWord + i) * kSpec.high_bits, kHighMask), kSpec.low_bits);
-            store(V::to_float(code, kSpec.offset));
+              code = V::or_shifted(code, V::field(high[p], (j * kPerWord + i) * kSpec.high_bits, kHighMask), kSpec.low_bits);
+            w[p] = value(V::to_float(code, kSpec.offset), p);
           }
         }
+        sink(w);
       }
     }
   }
 }
 
-template <class V, int kIndex = 0>
-void decode_blocks(int index, const std::byte* panel, int64_t k0, int64_t k1, float* w) {
+// Columns [k0, k1), whole blocks, of P panels.
+template <class V, int P, class Sink, int kIndex = 0>
+void visit_blocks(int index, const std::byte* const (&panel)[P], int64_t k0, int64_t k1, Sink& sink) {
   if constexpr (kIndex < kNumBlockSpecs) {
-    if (index != kIndex) return decode_blocks<V, kIndex + 1>(index, panel, k0, k1, w);
+    if (index != kIndex) return visit_blocks<V, P, Sink, kIndex + 1>(index, panel, k0, k1, sink);
     constexpr BlockSpec kSpec = kBlockSpecs[kIndex];
-    for (int64_t k = k0; k < k1; k += kSpec.unit, w += kSpec.unit * V::kWidth)
-      decode_record<V, kIndex>(panel + k / kSpec.unit * kSpec.bytes() * V::kWidth, w);
+    Sink local = sink;  // its sums live in registers
+    for (int64_t k = k0; k < k1; k += kSpec.unit) {
+      const std::byte* record[P];
+      typename V::reg d[P], m[P];
+#pragma GCC unroll 4
+      for (int p = 0; p < P; ++p) {
+        record[p] = panel[p] + k / kSpec.unit * kSpec.bytes() * V::kWidth;
+        const auto* halves = reinterpret_cast<const uint16_t*>(record[p] + kSpec.d_at() * V::kWidth);
+        d[p] = V::f16(halves);
+        m[p] = kSpec.min ? V::f16(halves + V::kWidth) : V::zero();
+      }
+      for (int group = 0; group < kSpec.groups(); ++group) visit_group<V, kIndex, P>(record, group, d, m, local);
+    }
+    sink = local;
   }
 }
 

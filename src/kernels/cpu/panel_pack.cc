@@ -139,6 +139,7 @@ Layout layout(const QuantScheme& scheme, int64_t n, int64_t k, int64_t width) {
   at.panels = (n + width - 1) / width;
   at.scaled = scheme.weight.quantized();
   at.asymmetric = at.scaled && !scheme.weight.symmetric();
+  at.bias = at.asymmetric && scheme.weight.scale == Elem::kF16;
   at.permuted = at.scaled && scheme.permuted_k;
   at.span_k = scheme.weight.span_k == 0 ? k : scheme.weight.span_k;
   at.groups = at.scaled ? (k + at.span_k - 1) / at.span_k : 1;
@@ -171,7 +172,9 @@ void pack(const QTensor& w, const Layout& to, std::byte* packed, ThreadPool& poo
       for (int64_t group = 0; group < to.groups; ++group) {
         const int64_t at = (panel * to.groups + group) * width + lane;
         scales[at] = w.scales[static_cast<size_t>(from + group)];
-        if (to.asymmetric) zeros[at] = static_cast<float>(w.zeros[static_cast<size_t>(from + group)]);
+        if (!to.asymmetric) continue;
+        const auto zero = static_cast<float>(w.zeros[static_cast<size_t>(from + group)]);
+        zeros[at] = to.bias ? -zero * scales[at] : zero;
       }
     }
   });

@@ -33,8 +33,10 @@ void run(const Kernels& kernels, const QuantScheme& scheme, int64_t n, int64_t k
     const int64_t rows = std::min(kBlockRows, m - row0);
     const int64_t ldacc = panels * width;
     scratch.sums.assign(static_cast<size_t>(rows * ldacc), 0.0f);
+    const bool direct = rows <= kDirectRows && panels == kernels.max_panels;
+    if (direct) kernels.direct(at, packed, panel0, rows, x + row0 * ldx, ldx, scratch.sums.data(), ldacc);
     scratch.weights.resize(static_cast<size_t>(kernels.max_panels * kChunk * width));
-    for (int64_t k0 = 0; k0 < k; k0 += kChunk) {
+    for (int64_t k0 = 0; k0 < k && !direct; k0 += kChunk) {
       const int64_t k1 = std::min(k0 + kChunk, k);
       const float* weights = scratch.weights.data();
       int64_t stride = kChunk * width;
