@@ -42,10 +42,13 @@ struct Forward::Impl {
       : config(model.config()), pool(p), embedding(model.load_embedding()), final_norm(model.load_final_norm()) {
     if (config.arch->norm == Norm::kRmsPlusOne)
       for (float& value : final_norm) value = 1.0f + value;
-    for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const auto report = [&](int64_t done) {
       if (progress)
-        progress({.stage = "load", .item = "", .done = static_cast<double>(layer), .total = static_cast<double>(config.layers),
+        progress({.stage = "load", .item = "", .done = static_cast<double>(done), .total = static_cast<double>(config.layers),
                   .unit = "layers"});
+    };
+    for (int64_t layer = 0; layer < config.layers; ++layer) {
+      report(layer);
       layers.push_back(std::make_unique<LayerWeights>(model.load_layer(layer)));
       blocks.push_back(std::make_unique<Block>(config, *layers.back(), pool, work));
       for (PackedLayerLinear& linear : blocks.back()->linears()) {
@@ -53,6 +56,7 @@ struct Forward::Impl {
         linear.source->weight = {};  // packed: the stored form is not needed any more
       }
     }
+    report(config.layers);
     head = pack_linear(model.load_head().weight, pool);
     bytes += head.bytes() + embedding.weight.codes.size();
   }

@@ -84,7 +84,7 @@ struct Segment {
   bool all_logits = false;           // logits for each token, else for the last one only
 };
 
-// A whole model, all layers resident and packed.
+// A whole model, all layers resident and packed. One call at a time: threads do not share a Forward.
 class Forward {
  public:
   Forward(const Model& model, ThreadPool& pool, const Progress& progress = {});
