@@ -128,7 +128,9 @@ Rope make_rope(const RopeInput& input) {
   Rope rope;
   rope.theta = fields.number("rope_theta", 1, 1e15, input.theta);
   const double partial = fields.number("partial_rotary_factor", 0, 1, input.partial);
-  rope.dims = static_cast<int64_t>(static_cast<double>(input.head_dim) * partial);
+  // The product is meant to be whole; the nudge keeps 96 * (74 / 96.0) from becoming 73.
+  constexpr double kNudge = 1e-9;
+  rope.dims = static_cast<int64_t>(static_cast<double>(input.head_dim) * partial + kNudge);
   if (rope.dims < 2 || rope.dims % 2 != 0)
     fail(Code::kInvalid, "config.json: head_dim ", input.head_dim, " with partial_rotary_factor ", partial, " rotates ",
          rope.dims, " dimensions, expected an even number of at least 2");
