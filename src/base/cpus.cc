@@ -77,7 +77,8 @@ double cgroup_cpus() {
     if (controllers.empty()) {
       least = std::min({least, quota_up_from("/sys/fs/cgroup", group), quota_up_from("/sys/fs/cgroup/unified", group)});
     } else if ((',' + controllers + ',').find(",cpu,") != std::string::npos) {
-      least = std::min({least, quota_up_from("/sys/fs/cgroup/" + controllers, group), quota_up_from("/sys/fs/cgroup/cpu", group)});
+      least = std::min(
+          {least, quota_up_from("/sys/fs/cgroup/" + controllers, group), quota_up_from("/sys/fs/cgroup/cpu", group)});
     }
   }
   return least;

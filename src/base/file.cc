@@ -62,7 +62,8 @@ int open_without_blocking(const std::filesystem::path& path, int flags) {
 uint64_t regular_size(int fd, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) fail_errno(path, "stat", errno);
-  if (!S_ISREG(info.st_mode)) fail(Code::kInvalid, quoted(path.native()), ": expected a file, found ", kind_of(info.st_mode));
+  if (!S_ISREG(info.st_mode))
+    fail(Code::kInvalid, quoted(path.native()), ": expected a file, found ", kind_of(info.st_mode));
   return static_cast<uint64_t>(info.st_size);
 }
 
@@ -114,7 +115,8 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   std::string text;
   size_t used = 0;
   while (true) {
-    if (used == text.size()) text.resize(used == 0 ? static_cast<size_t>(size) + 1 : used + std::max<size_t>(used, 4096));
+    if (used == text.size())
+      text.resize(used == 0 ? static_cast<size_t>(size) + 1 : used + std::max<size_t>(used, 4096));
     const ssize_t got = ::read(file.fd(), text.data() + used, text.size() - used);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_errno(path, "read", errno);
@@ -138,7 +140,8 @@ uint64_t free_bytes(const std::filesystem::path& path) {
   struct statvfs info {};
   while (::statvfs(at.c_str(), &info) != 0) {
     if (errno == EINTR) continue;
-    if ((errno != ENOENT && errno != ENOTDIR) || !at.has_relative_path()) fail_errno(path, "find the free space of", errno);
+    if ((errno != ENOENT && errno != ENOTDIR) || !at.has_relative_path())
+      fail_errno(path, "find the free space of", errno);
     at = at.parent_path();
   }
   return static_cast<uint64_t>(info.f_bavail) * static_cast<uint64_t>(info.f_frsize);

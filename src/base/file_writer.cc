@@ -65,8 +65,10 @@ FileWriter::~FileWriter() {
 void FileWriter::write(const void* data, size_t bytes) {
   OCTAVO_CHECK(fd_ >= 0, "write after commit: ", path_.native());
   if (buffer_.size() + bytes > kBufferBytes) flush();
-  if (bytes >= kBufferBytes) write_all(fd_, static_cast<const char*>(data), bytes, path_);
-  else buffer_.append(static_cast<const char*>(data), bytes);
+  if (bytes >= kBufferBytes)
+    write_all(fd_, static_cast<const char*>(data), bytes, path_);
+  else
+    buffer_.append(static_cast<const char*>(data), bytes);
   written_ += bytes;
 }
 

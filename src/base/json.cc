@@ -109,8 +109,10 @@ void write(std::string& out, const Json& value, int indent, int depth) {
 }  // namespace
 
 Json::Json(uint64_t value) {
-  if (value <= static_cast<uint64_t>(INT64_MAX)) value_ = static_cast<int64_t>(value);
-  else value_ = static_cast<double>(value);
+  if (value <= static_cast<uint64_t>(INT64_MAX))
+    value_ = static_cast<int64_t>(value);
+  else
+    value_ = static_cast<double>(value);
 }
 
 const char* Json::type_name() const {

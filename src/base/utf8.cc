@@ -4,8 +4,8 @@ namespace octavo {
 namespace {
 
 struct Lead {
-  int length;              // 0: not a lead byte
-  unsigned char low, high; // range of the second byte
+  int length;               // 0: not a lead byte
+  unsigned char low, high;  // range of the second byte
 };
 
 Lead lead_of(unsigned char byte) {

@@ -95,7 +95,8 @@ void decode(Elem elem, const std::byte* bytes, int64_t count, float* out) {
     case Elem::kI16: return decode_number<int16_t>(bytes, count, out);
     case Elem::kI8: return decode_number<int8_t>(bytes, count, out);
     case Elem::kU8: return decode_number<uint8_t>(bytes, count, out);
-    case Elem::kBool: return decode_each<uint8_t>(bytes, count, out, [](uint8_t value) { return value != 0 ? 1.0f : 0.0f; });
+    case Elem::kBool:
+      return decode_each<uint8_t>(bytes, count, out, [](uint8_t value) { return value != 0 ? 1.0f : 0.0f; });
     case Elem::kI4: return decode_nibbles(bytes, count, out, [](int v) { return static_cast<float>((v ^ 8) - 8); });
     case Elem::kU4: return decode_nibbles(bytes, count, out, [](int v) { return static_cast<float>(v); });
     default: return decode_ggml(elem, bytes, count, out);

@@ -13,6 +13,7 @@ constexpr ElemInfo ggml(Elem elem, std::string_view name, uint16_t block, uint16
 }
 
 // In the order of the enum (checked below). Block sizes of ggml types are on disk: ggml-org/ggml src/ggml-common.h.
+// clang-format off: one row per line
 constexpr ElemInfo kElems[] = {
     {Elem::kNone, "none", 0, 0, false, false},
     plain(Elem::kF64, "f64", 8, true),
@@ -42,6 +43,7 @@ constexpr ElemInfo kElems[] = {
     ggml(Elem::kIQ4_NL, "iq4_nl", 32, 18),
     ggml(Elem::kIQ4_XS, "iq4_xs", 256, 136),
 };
+// clang-format on
 
 constexpr bool in_enum_order() {
   for (size_t i = 0; i < std::size(kElems); ++i)

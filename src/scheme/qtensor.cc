@@ -79,8 +79,10 @@ void validate(const QTensor& w, std::string_view what) {
   if (!q.symmetric() && !(q.quantized() && is_int_code(q.elem)))
     fail(Code::kUnsupported, what, ": zero points for ", info(q.elem).name, " codes");
   if (w.k % info(q.elem).block != 0 && q.elem != Elem::kI4)
-    fail(Code::kCorrupt, what, ": k=", w.k, " is not a multiple of the block of ", info(q.elem).name, ", ", info(q.elem).block);
-  check_size(what, "bytes of codes:", w.codes.size(), (CheckedSize(static_cast<uint64_t>(w.n)) * w.row_bytes()).value());
+    fail(Code::kCorrupt, what, ": k=", w.k, " is not a multiple of the block of ", info(q.elem).name, ", ",
+         info(q.elem).block);
+  check_size(what, "bytes of codes:", w.codes.size(),
+             (CheckedSize(static_cast<uint64_t>(w.n)) * w.row_bytes()).value());
   const uint64_t groups =
       (CheckedSize(static_cast<uint64_t>(w.scale_rows())) * static_cast<uint64_t>(w.groups())).value();
   check_size(what, "scales:", w.scales.size(), q.quantized() ? groups : 0);
@@ -92,13 +94,15 @@ void validate(const QTensor& w, std::string_view what) {
       fail(Code::kCorrupt, what, ": zero point ", i, " is ", w.zeros[i], ", expected ", lowest, "..", highest);
   for (size_t col = 0; col < w.group_of.size(); ++col)
     if (w.group_of[col] < 0 || w.group_of[col] >= w.groups())
-      fail(Code::kCorrupt, what, ": column ", col, " belongs to group ", w.group_of[col], ", expected 0..", w.groups() - 1);
+      fail(Code::kCorrupt, what, ": column ", col, " belongs to group ", w.group_of[col], ", expected 0..",
+           w.groups() - 1);
 }
 
 void dequantize_row(const QTensor& w, int64_t row, int64_t begin, int64_t end, float* out) {
   const Quant& q = w.scheme.weight;
   const ElemInfo& e = info(q.elem);
-  OCTAVO_CHECK(row >= 0 && row < w.n && begin >= 0 && begin <= end && end <= w.k, "row=", row, " columns ", begin, "..", end);
+  OCTAVO_CHECK(row >= 0 && row < w.n && begin >= 0 && begin <= end && end <= w.k, "row=", row, " columns ", begin, "..",
+               end);
   const std::byte* codes = w.codes.bytes().data() + static_cast<uint64_t>(row) * w.row_bytes();
   if (q.quantized() && is_int_code(q.elem)) return dequantize_ints(w, codes, row, begin, end, out);
   OCTAVO_CHECK(begin % e.block == 0 && end % e.block == 0, e.name, " columns ", begin, "..", end);
@@ -106,7 +110,9 @@ void dequantize_row(const QTensor& w, int64_t row, int64_t begin, int64_t end, f
   if (!q.quantized()) return;
   const int64_t first = w.scale_rows() == 1 ? 0 : row * w.groups();
   for (int64_t col = begin; col < end; ++col) {
-    const int64_t group = w.scheme.permuted_k ? w.group_of[static_cast<size_t>(col)] : q.span_k == 0 ? 0 : col / q.span_k;
+    const int64_t group = w.scheme.permuted_k ? w.group_of[static_cast<size_t>(col)]
+                          : q.span_k == 0     ? 0
+                                              : col / q.span_k;
     out[col - begin] *= w.scales[static_cast<size_t>(first + group)];
   }
 }
@@ -115,7 +121,8 @@ void dequantize_row(const QTensor& w, int64_t row, float* out) { dequantize_row(
 
 int code_at(const QTensor& w, int64_t row, int64_t col) {
   const Elem elem = w.scheme.weight.elem;
-  OCTAVO_CHECK(is_int_code(elem) && row >= 0 && row < w.n && col >= 0 && col < w.k, info(elem).name, " row=", row, " col=", col);
+  OCTAVO_CHECK(is_int_code(elem) && row >= 0 && row < w.n && col >= 0 && col < w.k, info(elem).name, " row=", row,
+               " col=", col);
   const std::byte* codes = w.codes.bytes().data() + static_cast<uint64_t>(row) * w.row_bytes();
   if (elem == Elem::kI8) return static_cast<int8_t>(codes[col]);
   const int pair = static_cast<int>(codes[col / 2]);

@@ -36,8 +36,10 @@ std::string grammar_name(const QuantScheme& scheme) {
   const Quant& w = scheme.weight;
   if (!w.quantized()) return std::string(info(w.elem).name);
   std::string out = cat(w.elem == Elem::kI4 ? "w4" : "w8", scheme.act.quantized() ? "a8" : "a16");
-  if (w.span_k != 0) out += cat("-g", w.span_k);
-  else if (w.span_n == 0) out += "-tensor";
+  if (w.span_k != 0)
+    out += cat("-g", w.span_k);
+  else if (w.span_n == 0)
+    out += "-tensor";
   if (!w.symmetric()) out += "-asym";
   if (scheme.permuted_k) out += "-actorder";
   out += scale_suffix(w.scale);
@@ -77,11 +79,16 @@ bool parse(std::string_view text, QuantScheme& scheme) {
   Quant& w = scheme.weight;
   w.span_n = 1;
   w.scale = kDefaultScale;
-  if (take(text, "w4")) w.elem = Elem::kI4;
-  else if (take(text, "w8")) w.elem = Elem::kI8;
-  else return false;
-  if (take(text, "a8")) scheme.act = kTokenInt8;
-  else if (!take(text, "a16")) return false;
+  if (take(text, "w4"))
+    w.elem = Elem::kI4;
+  else if (take(text, "w8"))
+    w.elem = Elem::kI8;
+  else
+    return false;
+  if (take(text, "a8"))
+    scheme.act = kTokenInt8;
+  else if (!take(text, "a16"))
+    return false;
   if (take(text, "-g")) {
     if (!take_group(text, w.span_k)) return false;
   } else if (take(text, "-tensor")) {
@@ -110,7 +117,7 @@ double bits_per_weight(const QuantScheme& scheme, int64_t k) {
 }
 
 std::string name(const QuantScheme& scheme) {
-  const std::string text = grammar_name(scheme);
+  std::string text = grammar_name(scheme);
   QuantScheme parsed;
   if (parse(text, parsed) && parsed == scheme) return text;
   return cat(describe(scheme.weight), "*", describe(scheme.act), scheme.permuted_k ? "-actorder" : "");

@@ -175,8 +175,10 @@ TEST_F(File, WritesIntoAFifoWithAReader) {
   char buffer[65536];
   while (got.size() < text.size()) {
     const ssize_t bytes = ::read(reader, buffer, sizeof buffer);
-    if (bytes > 0) got.append(buffer, static_cast<size_t>(bytes));
-    else std::this_thread::yield();
+    if (bytes > 0)
+      got.append(buffer, static_cast<size_t>(bytes));
+    else
+      std::this_thread::yield();
   }
   writing.join();
   ::close(reader);

@@ -56,7 +56,7 @@ const BadText kBadTexts[] = {
     {"1 1", "(byte 2): expected the end of the text, found '1'"},
     {"{}\0"s, "(byte 2): expected the end of the text, found '\\x00'"},
     {"\0"s, "(byte 0)"},
-    {"\x0b{}", "(byte 0)"},  // a vertical tab is not JSON space
+    {"\x0b{}", "(byte 0)"},      // a vertical tab is not JSON space
     {"\xc2\xa0{}", "(byte 0)"},  // nor is a no-break space
     {"01", "(byte 0): a number must not start with 0"},
     {"-01", "(byte 0): a number must not start with 0"},
@@ -89,10 +89,10 @@ const BadText kBadTexts[] = {
     {"\"\\ud800\\ud800\"", "(byte 1): high surrogate escape without a low one"},
     {"\"\\udc00\"", "(byte 1): low surrogate escape without a high one"},
     {"\"ab\xff\"", "(byte 3): invalid UTF-8 '\\xff'"},
-    {"\"\xc0\x80\"", "(byte 1): invalid UTF-8"},      // overlong NUL
-    {"\"\xed\xa0\x80\"", "(byte 1): invalid UTF-8"},  // surrogate
+    {"\"\xc0\x80\"", "(byte 1): invalid UTF-8"},          // overlong NUL
+    {"\"\xed\xa0\x80\"", "(byte 1): invalid UTF-8"},      // surrogate
     {"\"\xf4\x90\x80\x80\"", "(byte 1): invalid UTF-8"},  // beyond U+10FFFF
-    {"\"\xe2\x82\"", "(byte 1): invalid UTF-8"},      // cut short
+    {"\"\xe2\x82\"", "(byte 1): invalid UTF-8"},          // cut short
     {"{\"a\":1,\"b\":2,\"a\":3}", "(byte 13): duplicate key 'a', first at byte 1"},
     {"{\"\":1,\"\":3}", "(byte 6): duplicate key '', first at byte 1"},
     {"{\"a\":1,\"\\u0061\":2}", "(byte 7): duplicate key 'a', first at byte 1"},
@@ -117,7 +117,8 @@ TEST(Json, RefusesEveryCutOfAText) {
 }
 
 TEST(Json, ReadsValuesOfEveryType) {
-  const Json json = parse_json(" {\"n\":null,\"t\":true,\"f\":false,\"i\":-7,\"d\":2.5,\"s\":\"x\",\"a\":[1,[]],\"o\":{}}\r\n\t", "t");
+  const Json json = parse_json(
+      " {\"n\":null,\"t\":true,\"f\":false,\"i\":-7,\"d\":2.5,\"s\":\"x\",\"a\":[1,[]],\"o\":{}}\r\n\t", "t");
   EXPECT_TRUE(json.at("n").is_null());
   EXPECT_TRUE(json.at("t").as_bool());
   EXPECT_FALSE(json.at("f").as_bool());
@@ -215,7 +216,8 @@ TEST(Json, ParsesALargeVocabularyInLinearTime) {
 }
 
 TEST(Json, WritesWhatItReads) {
-  const std::string compact = R"({"a":[1,-2,2.5,1e+300,"x\"\\\n\u0001é",true,false,null],"b":{},"c":[],"d":{"e":[[]]}})";
+  const std::string compact =
+      R"({"a":[1,-2,2.5,1e+300,"x\"\\\n\u0001é",true,false,null],"b":{},"c":[],"d":{"e":[[]]}})";
   EXPECT_EQ(parse_json(compact, "t").dump(), compact);
   EXPECT_EQ(parse_json("{\"a\":[1,{\"b\":2}],\"c\":{},\"d\":[]}", "t").dump(2),
             "{\n  \"a\": [\n    1,\n    {\n      \"b\": 2\n    }\n  ],\n  \"c\": {},\n  \"d\": []\n}");

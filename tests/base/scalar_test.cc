@@ -49,8 +49,10 @@ TEST(Half, AllBfloat16ValuesConvertExactlyAndBack) {
     const auto half = static_cast<uint16_t>(bits);
     const float value = bf16_to_f32(half);
     ASSERT_EQ(std::bit_cast<uint32_t>(value), bits << 16);
-    if (std::isnan(value)) ASSERT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(value))));
-    else ASSERT_EQ(f32_to_bf16(value), half);
+    if (std::isnan(value))
+      ASSERT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(value))));
+    else
+      ASSERT_EQ(f32_to_bf16(value), half);
   }
 }
 
@@ -104,8 +106,8 @@ TEST(Error, QuotedIsSafeInATerminal) {
   EXPECT_EQ(quoted("it's \\"), "'it\\'s \\\\'");
   EXPECT_EQ(quoted("a\n\x1b[31m\x7f\0"s), "'a\\x0a\\x1b[31m\\x7f\\x00'");
   EXPECT_EQ(quoted("\xc3\xa9 \xff"), "'\xc3\xa9 \\xff'");
-  EXPECT_EQ(quoted("\xc2\x85"), "'\\xc2\\x85'");              // C1 control
-  EXPECT_EQ(quoted("\xe2\x80\xae"), "'\\xe2\\x80\\xae'");     // right-to-left override
+  EXPECT_EQ(quoted("\xc2\x85"), "'\\xc2\\x85'");           // C1 control
+  EXPECT_EQ(quoted("\xe2\x80\xae"), "'\\xe2\\x80\\xae'");  // right-to-left override
   EXPECT_EQ(quoted(std::string(300, 'x')), "'" + std::string(200, 'x') + "'...");
 }
 
@@ -127,8 +129,8 @@ TEST(Error, ChecksAreBugs) {
 
 struct Utf8Case {
   std::string text;
-  size_t invalid_at;        // npos: valid
-  std::string replaced;     // as Python's bytes.decode("utf-8", "replace")
+  size_t invalid_at;     // npos: valid
+  std::string replaced;  // as Python's bytes.decode("utf-8", "replace")
 };
 
 const Utf8Case kUtf8Cases[] = {
@@ -145,7 +147,7 @@ const Utf8Case kUtf8Cases[] = {
     {"\xf0\x8f\xbf\xbf", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
     {"\xf4\x90\x80\x80", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
     {"\xf5\x80", 0, "\xef\xbf\xbd\xef\xbf\xbd"},
-    {"ab\xe2\x82", 2, "ab\xef\xbf\xbd"},              // a cut sequence is one replacement
+    {"ab\xe2\x82", 2, "ab\xef\xbf\xbd"},  // a cut sequence is one replacement
     {"\xf0\x9f\x98x", 0, "\xef\xbf\xbdx"},
     {"\xe2\x82\xe2\x82\xac", 0, "\xef\xbf\xbd\xe2\x82\xac"},
     {"\xff\xfe", 0, "\xef\xbf\xbd\xef\xbf\xbd"},

@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "base/expect_error.h"
 #include "base/error.h"
+#include "base/expect_error.h"
 
 namespace octavo {
 namespace {
@@ -64,7 +64,10 @@ TEST(ThreadPool, RethrowsTheExceptionAndStaysUsable) {
   for (const int threads : {1, 4}) {
     ThreadPool pool(threads);
     for (int round = 0; round < 200; ++round) {
-      EXPECT_ERROR(pool.parallel_for(100, [](int64_t item) { if (item % 10 == 3) fail(Code::kCorrupt, "item ", item); }),
+      EXPECT_ERROR(pool.parallel_for(100,
+                                     [](int64_t item) {
+                                       if (item % 10 == 3) fail(Code::kCorrupt, "item ", item);
+                                     }),
                    Code::kCorrupt, "item ");
       std::atomic<int> sum{0};
       pool.parallel_for(10, [&](int64_t) { ++sum; });
@@ -78,7 +81,11 @@ TEST(ThreadPool, RethrowsTheExceptionAndStaysUsable) {
 TEST(ThreadPool, StopsEarlyAfterAnException) {
   ThreadPool pool(2);
   std::atomic<int64_t> calls{0};
-  EXPECT_THROW(pool.parallel_for(int64_t{1} << 40, [&](int64_t) { if (++calls > 10) throw 1; }), int);
+  EXPECT_THROW(pool.parallel_for(int64_t{1} << 40,
+                                 [&](int64_t) {
+                                   if (++calls > 10) throw 1;
+                                 }),
+               int);
 }
 
 TEST(ThreadPool, NestedCallsRunInline) {

@@ -31,7 +31,8 @@ TEST(Codec, GgmlBlocksDecodeBitEqualToTheGoldens) {
     if (!e.is_ggml) continue;
     ++types;
     SCOPED_TRACE(e.name);
-    const std::string golden = read_file(std::string(OCTAVO_TEST_DATA) + "/scheme/ggml_" + std::string(e.name) + ".bin");
+    const std::string golden =
+        read_file(std::string(OCTAVO_TEST_DATA) + "/scheme/ggml_" + std::string(e.name) + ".bin");
     uint32_t sizes[2];
     ASSERT_GE(golden.size(), sizeof sizes);
     std::memcpy(sizes, golden.data(), sizeof sizes);
@@ -40,9 +41,11 @@ TEST(Codec, GgmlBlocksDecodeBitEqualToTheGoldens) {
     ASSERT_EQ(storage_bytes(e.elem, count), bytes);
     std::vector<float> expected(count), found(count);
     std::memcpy(expected.data(), golden.data() + sizeof sizes + bytes, 4 * count);
-    decode(e.elem, reinterpret_cast<const std::byte*>(golden.data()) + sizeof sizes, static_cast<int64_t>(count), found.data());
+    decode(e.elem, reinterpret_cast<const std::byte*>(golden.data()) + sizeof sizes, static_cast<int64_t>(count),
+           found.data());
     for (size_t i = 0; i < count; ++i)
-      ASSERT_EQ(std::bit_cast<uint32_t>(found[i]), std::bit_cast<uint32_t>(expected[i])) << i << ": " << found[i] << " " << expected[i];
+      ASSERT_EQ(std::bit_cast<uint32_t>(found[i]), std::bit_cast<uint32_t>(expected[i]))
+          << i << ": " << found[i] << " " << expected[i];
   }
   EXPECT_EQ(types, 12);
 }
@@ -77,7 +80,9 @@ TEST(Codec, DecodesAllFp8Codes) {
   std::vector<uint8_t> codes(256);
   for (size_t i = 0; i < 256; ++i) codes[i] = static_cast<uint8_t>(i);
   const std::vector<float> e4m3 = decode_values(Elem::kE4M3, codes, 256), e5m2 = decode_values(Elem::kE5M2, codes, 256);
-  const auto same = [](float a, double b) { return std::isnan(b) ? std::isnan(a) : a == b && std::signbit(a) == std::signbit(b); };
+  const auto same = [](float a, double b) {
+    return std::isnan(b) ? std::isnan(a) : a == b && std::signbit(a) == std::signbit(b);
+  };
   for (int code = 0; code < 256; ++code) {
     const double sign = code >= 128 ? -1 : 1;
     const int e4 = (code >> 3) & 15, m3 = code & 7, e5 = (code >> 2) & 31, m2 = code & 3;

@@ -27,8 +27,10 @@ QTensor make(std::string_view scheme, int64_t n, int64_t k, const std::vector<in
     for (int64_t col = 0; col < k; ++col) {
       const int code = codes[static_cast<size_t>(row * k + col)];
       uint8_t* start = bytes + static_cast<size_t>(row) * w.row_bytes();
-      if (w.scheme.weight.elem == Elem::kI8) start[col] = static_cast<uint8_t>(code);
-      else start[col / 2] = static_cast<uint8_t>(start[col / 2] | (code & 15) << (col % 2 * 4));
+      if (w.scheme.weight.elem == Elem::kI8)
+        start[col] = static_cast<uint8_t>(code);
+      else
+        start[col / 2] = static_cast<uint8_t>(start[col / 2] | (code & 15) << (col % 2 * 4));
     }
   w.scales = std::move(scales);
   w.zeros = std::move(zeros);
@@ -43,8 +45,8 @@ std::vector<float> row_of(const QTensor& w, int64_t row) {
 
 TEST(QTensor, Int4GroupsWithARaggedLastGroupAndOddK) {
   // k = 5, groups of 2: columns {0,1} {2,3} {4}.
-  const QTensor w = make("w4a16-g2-asym", 2, 5, {1, -8, 7, 0, 3, -1, 2, -3, 4, -5}, {2, 0.5, 10, 1, -1, 0.25},
-                         {1, -8, 3, 0, 7, -1});
+  const QTensor w =
+      make("w4a16-g2-asym", 2, 5, {1, -8, 7, 0, 3, -1, 2, -3, 4, -5}, {2, 0.5, 10, 1, -1, 0.25}, {1, -8, 3, 0, 7, -1});
   EXPECT_EQ(w.groups(), 3);
   EXPECT_EQ(w.row_bytes(), 3u);
   validate(w, "w");
@@ -86,7 +88,7 @@ TEST(QTensor, FloatAndBlockRowsAreTheirCodes) {
   blocks.k = 64;
   blocks.codes = Buffer::allocate(2 * 68);
   auto* bytes = blocks.codes.as<uint8_t>();
-  bytes[68 + 1] = 0x40;      // row 1, first block: d = 2
+  bytes[68 + 1] = 0x40;       // row 1, first block: d = 2
   bytes[68 + 2 + 31] = 0xff;  // its last code: -1
   validate(blocks, "w");
   EXPECT_EQ(row_of(blocks, 1)[31], -2.0f);
@@ -108,7 +110,8 @@ TEST(QTensor, Fp8CodesTakeScales) {
 // Every column range of random tensors equals the same columns of the definition, written with code_at.
 TEST(QTensor, RangesAgreeWithTheDefinition) {
   std::mt19937 random(5);
-  for (const char* scheme : {"w4a16-g4", "w4a16-g4-asym", "w8a16-g3-asym", "w8a16", "w4a16-tensor", "w4a16-g5-asym-actorder"})
+  for (const char* scheme :
+       {"w4a16-g4", "w4a16-g4-asym", "w8a16-g3-asym", "w8a16", "w4a16-tensor", "w4a16-g5-asym-actorder"})
     for (const int64_t k : {1, 4, 7, 16, 17}) {
       const QuantScheme parsed = parse_scheme(scheme);
       const bool int4 = parsed.weight.elem == Elem::kI4;
@@ -118,7 +121,8 @@ TEST(QTensor, RangesAgreeWithTheDefinition) {
       const auto scales = static_cast<size_t>(w.scale_rows() * w.groups());
       for (size_t i = 0; i < scales; ++i) w.scales.push_back(f16_to_f32(static_cast<uint16_t>(random() % 0x7000)));
       if (!parsed.weight.symmetric())
-        for (size_t i = 0; i < scales; ++i) w.zeros.push_back(static_cast<int16_t>(static_cast<int>(random() % 16) - 8));
+        for (size_t i = 0; i < scales; ++i)
+          w.zeros.push_back(static_cast<int16_t>(static_cast<int>(random() % 16) - 8));
       if (parsed.permuted_k)
         for (int64_t col = 0; col < k; ++col)
           w.group_of.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(w.groups())));
@@ -129,13 +133,14 @@ TEST(QTensor, RangesAgreeWithTheDefinition) {
             std::vector<float> out(static_cast<size_t>(k) + 1, 99.0f);
             dequantize_row(w, row, begin, end, out.data());
             for (int64_t col = begin; col < end; ++col) {
-              const int64_t group = parsed.permuted_k          ? w.group_of[static_cast<size_t>(col)]
+              const int64_t group = parsed.permuted_k           ? w.group_of[static_cast<size_t>(col)]
                                     : parsed.weight.span_k == 0 ? 0
                                                                 : col / parsed.weight.span_k;
               const auto at = static_cast<size_t>((parsed.weight.span_n == 0 ? 0 : row * w.groups()) + group);
               ASSERT_EQ(code_at(w, row, col), codes[static_cast<size_t>(row * k + col)]);
               const int code = code_at(w, row, col) - (w.zeros.empty() ? 0 : w.zeros[at]);
-              ASSERT_EQ(out[static_cast<size_t>(col - begin)], static_cast<float>(code) * w.scales[at]) << scheme << " " << col;
+              ASSERT_EQ(out[static_cast<size_t>(col - begin)], static_cast<float>(code) * w.scales[at])
+                  << scheme << " " << col;
             }
             ASSERT_EQ(out[static_cast<size_t>(end - begin)], 99.0f);
           }
@@ -143,7 +148,8 @@ TEST(QTensor, RangesAgreeWithTheDefinition) {
 }
 
 TEST(QTensor, ValidateNamesTheDisagreement) {
-  const QTensor good = make("w4a16-g2-asym", 2, 4, std::vector<int>(8, 1), std::vector<float>(4, 1.0f), std::vector<int16_t>(4, 0));
+  const QTensor good =
+      make("w4a16-g2-asym", 2, 4, std::vector<int>(8, 1), std::vector<float>(4, 1.0f), std::vector<int16_t>(4, 0));
   validate(good, "w");
   QTensor bad = good;
   bad.scales.pop_back();

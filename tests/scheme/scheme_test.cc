@@ -37,7 +37,8 @@ TEST(SchemeName, ParsesToTheFieldsItSays) {
   EXPECT_EQ(w4.act, Quant{});
   EXPECT_FALSE(w4.permuted_k);
   EXPECT_EQ(parse_scheme("w8a16").weight, (Quant{.elem = Elem::kI8, .scale = Elem::kF16, .span_k = 0, .span_n = 1}));
-  EXPECT_EQ(parse_scheme("w8a16-tensor").weight, (Quant{.elem = Elem::kI8, .scale = Elem::kF16, .span_k = 0, .span_n = 0}));
+  EXPECT_EQ(parse_scheme("w8a16-tensor").weight,
+            (Quant{.elem = Elem::kI8, .scale = Elem::kF16, .span_k = 0, .span_n = 0}));
   const QuantScheme w8a8 = parse_scheme("w8a8");
   EXPECT_EQ(w8a8.weight, (Quant{.elem = Elem::kI8, .scale = Elem::kF16, .span_k = 0, .span_n = 1}));
   EXPECT_EQ(w8a8.act, (Quant{.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 1, .dynamic = true}));
@@ -67,10 +68,33 @@ TEST(SchemeName, EveryNameRoundTrips) {
 }
 
 TEST(SchemeName, RefusesOthersAndListsTheForms) {
-  for (const char* text : {"", "w4", "w4a", "w4a4", "w2a16", "W4A16", "w4a16-", "w4a16-g", "w4a16-g0", "w4a16-g0128",
-                           "w4a16-g65536", "w4a16-g-1", "w4a16-g128x", "w4a16-asym-g128", "w4a16-g128-tensor",
-                           "w4a16-actorder", "w4a16-sf16", "w4a16-sf32-sbf16", "w4a16 ", " w4a16", "i8", "f64", "none",
-                           "q4_0-g32", "bf16-asym", "Q4_0", "w8a8-asym-asym"})
+  for (const char* text : {"",
+                           "w4",
+                           "w4a",
+                           "w4a4",
+                           "w2a16",
+                           "W4A16",
+                           "w4a16-",
+                           "w4a16-g",
+                           "w4a16-g0",
+                           "w4a16-g0128",
+                           "w4a16-g65536",
+                           "w4a16-g-1",
+                           "w4a16-g128x",
+                           "w4a16-asym-g128",
+                           "w4a16-g128-tensor",
+                           "w4a16-actorder",
+                           "w4a16-sf16",
+                           "w4a16-sf32-sbf16",
+                           "w4a16 ",
+                           " w4a16",
+                           "i8",
+                           "f64",
+                           "none",
+                           "q4_0-g32",
+                           "bf16-asym",
+                           "Q4_0",
+                           "w8a8-asym-asym"})
     EXPECT_ERROR(parse_scheme(text), Code::kUsage, "known are f32, f16, bf16, q4_0");
   EXPECT_ERROR(parse_scheme("w3a16"), Code::kUsage, "unknown scheme 'w3a16'");
 }
@@ -88,12 +112,12 @@ TEST(SchemeName, DescribesSchemesWithoutAName) {
 TEST(BitsPerWeight, CountsScalesAndZeroPoints) {
   EXPECT_EQ(bits_per_weight(parse_scheme("bf16"), 100), 16.0);
   EXPECT_EQ(bits_per_weight(parse_scheme("q4_k"), 256), 4.5);
-  EXPECT_EQ(bits_per_weight(parse_scheme("w4a16-g128"), 4096), 4.125);       // 16 / 128
+  EXPECT_EQ(bits_per_weight(parse_scheme("w4a16-g128"), 4096), 4.125);         // 16 / 128
   EXPECT_EQ(bits_per_weight(parse_scheme("w4a16-g128-asym"), 4096), 4.15625);  // (16 + 4) / 128
-  EXPECT_EQ(bits_per_weight(parse_scheme("w8a16-g32-asym-sf32"), 64), 9.25);  // (32 + 8) / 32
-  EXPECT_EQ(bits_per_weight(parse_scheme("w8a16"), 64), 8.25);                // 16 / 64
+  EXPECT_EQ(bits_per_weight(parse_scheme("w8a16-g32-asym-sf32"), 64), 9.25);   // (32 + 8) / 32
+  EXPECT_EQ(bits_per_weight(parse_scheme("w8a16"), 64), 8.25);                 // 16 / 64
   EXPECT_EQ(bits_per_weight(parse_scheme("w8a16-tensor"), 64), 8.0);
-  EXPECT_EQ(bits_per_weight(parse_scheme("w4a16-g64"), 80), 4.4);             // two groups: 2 * 16 / 80
+  EXPECT_EQ(bits_per_weight(parse_scheme("w4a16-g64"), 80), 4.4);  // two groups: 2 * 16 / 80
 }
 
 }  // namespace
