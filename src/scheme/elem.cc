@@ -13,7 +13,8 @@ constexpr ElemInfo ggml(Elem elem, std::string_view name, uint16_t block, uint16
 }
 
 // In the order of the enum (checked below). Block sizes of ggml types are on disk: ggml-org/ggml src/ggml-common.h.
-// clang-format off: one row per line
+// One row per line.
+// clang-format off
 constexpr ElemInfo kElems[] = {
     {Elem::kNone, "none", 0, 0, false, false},
     plain(Elem::kF64, "f64", 8, true),
