@@ -43,6 +43,10 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view tokenizer_json, 
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(std::string_view model_bytes, const Json& tokenizer_config = {});
 // The tokenizer.ggml.* keys of a GGUF, as the tree that Checkpoint::metadata() returns (keys are flat: "tokenizer.ggml.model").
 std::unique_ptr<Tokenizer> tokenizer_from_gguf(const Json& metadata);
+// The same vocabulary as the text of a tokenizer.json (which Hugging Face's `tokenizers` loads and which gives equal
+// ids) and of a tokenizer_config.json (names of BOS and EOS, add_bos_token, chat_template).
+std::string gguf_to_tokenizer_json(const Json& metadata);
+std::string gguf_to_tokenizer_config(const Json& metadata);
 
 // Streams text from tokens: returns only complete UTF-8; call finish() for the rest (U+FFFD for broken bytes).
 class StreamDecoder {
