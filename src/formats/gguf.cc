@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <numeric>
 
 #include "base/checked.h"
@@ -170,15 +171,22 @@ GgufKey read_key(Cursor& in, uint64_t index, uint64_t& array_elements) {
   return key;
 }
 
-// Sorting finds duplicates in n log n steps whatever the names are; a hash table could be flooded.
-template <class Item>
-void refuse_duplicates(const std::vector<Item>& items, std::string_view file, std::string_view what) {
-  std::vector<std::string_view> names;
-  names.reserve(items.size());
-  for (const Item& item : items) names.push_back(item.name);
-  std::sort(names.begin(), names.end());
-  const auto twin = std::adjacent_find(names.begin(), names.end());
-  if (twin != names.end()) fail(Code::kCorrupt, file, ": ", what, " ", quoted(*twin), " appears twice");
+// Sorting by hash, then name, finds duplicates in n log n steps even if every name has the same hash; a hash table could
+// be flooded by names chosen to collide.
+template <class Named>
+void refuse_duplicates(const std::vector<Named>& items, std::string_view file, std::string_view what) {
+  struct Key {
+    size_t hash;
+    const std::string* name;
+  };
+  std::vector<Key> keys;
+  keys.reserve(items.size());
+  for (const Named& item : items) keys.push_back({std::hash<std::string>{}(item.name), &item.name});
+  std::sort(keys.begin(), keys.end(),
+            [](const Key& a, const Key& b) { return a.hash != b.hash ? a.hash < b.hash : *a.name < *b.name; });
+  const auto twin = std::adjacent_find(keys.begin(), keys.end(),
+                                       [](const Key& a, const Key& b) { return a.hash == b.hash && *a.name == *b.name; });
+  if (twin != keys.end()) fail(Code::kCorrupt, file, ": ", what, " ", quoted(*twin->name), " appears twice");
 }
 
 uint64_t read_alignment(const GgufFile& file) {
