@@ -147,19 +147,19 @@ class Evaluator {
       }
       items = std::move(chosen);
     }
-    if (items.empty()) {
-      execute(stmt.otherwise, child(scope), out);
-      return;
-    }
+    bool completed = false;  // as in Jinja, a body left by break or continue does not count for `else`
     const std::shared_ptr<Loop> state = rt_.make_loop(std::move(items), loops_++);
     for (state->index = 0; state->index < state->items.size(); ++state->index) {
       rt_.charge(1);
       const ScopePtr inner = child(scope);
       inner->set("loop", Value::Data(state));
       assign(stmt.target, state->items[state->index], inner);
-      if (execute(stmt.body, inner, out) == Flow::kBreak) break;
+      const Flow flow = execute(stmt.body, inner, out);
+      if (flow == Flow::kBreak) break;
+      completed |= flow == Flow::kNext;
     }
     --loops_;
+    if (!completed) execute(stmt.otherwise, child(scope), out);
   }
 
   void assign(const Target& target, Value value, const ScopePtr& scope) {

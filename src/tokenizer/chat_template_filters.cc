@@ -70,7 +70,9 @@ Value trim(Runtime& rt, const Value& in, const Arguments& arguments) {
 template <std::string (*change)(std::string_view)>
 Value change_text(Runtime& rt, const Value& in, const Arguments& arguments) {
   rt.bind("the filter", arguments, {}, 0);
-  return rt.make_string(change(rt.to_text(in)));
+  const std::string text = rt.to_text(in);
+  rt.charge_bytes(8 * text.size());  // case is slow beyond ASCII
+  return rt.make_string(change(text));
 }
 Value string(Runtime& rt, const Value& in, const Arguments& arguments) {
   rt.bind("string", arguments, {}, 0);

@@ -33,8 +33,7 @@ class Parser {
  private:
   struct Nesting {
     explicit Nesting(Parser& owner) : parser(owner) {
-      if (++parser.depth_ > kMaxDepth)
-        fail(Code::kInvalid, "chat template, line ", parser.line(), ": nested more than ", kMaxDepth, " deep");
+      if (++parser.depth_ > kMaxDepth) parser.too_deep();
     }
     ~Nesting() { --parser.depth_; }
     Nesting(const Nesting&) = delete;
@@ -80,6 +79,9 @@ class Parser {
     const bool end = current().kind == TokenKind::kBlockEnd || current().kind == TokenKind::kPrintEnd;
     if (current().kind == TokenKind::kEnd) corrupt("the template ends, expected ", expected);
     corrupt("found ", end ? std::string("the tag's end") : quoted(current().text), ", expected ", expected);
+  }
+  [[noreturn]] void too_deep() const {
+    fail(Code::kInvalid, "chat template, line ", line(), ": nested more than ", kMaxDepth, " deep");
   }
   template <class... T>
   [[noreturn]] void corrupt(const T&... part) const {
@@ -318,7 +320,7 @@ class Parser {
     ExprPtr value = or_level();
     int chained = 0;
     while (with_conditional && is_name("if")) {
-      if (++chained + depth_ > kMaxDepth) corrupt("nested more than ", kMaxDepth, " deep");
+      if (++chained + depth_ > kMaxDepth) too_deep();
       ExprPtr out = make(Expr::Kind::kConditional);
       next();
       out->args.push_back(std::move(value));

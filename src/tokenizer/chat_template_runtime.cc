@@ -28,6 +28,10 @@ bool holds(const std::array<std::string_view, n>& names, std::string_view name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool hashable(const Value& key) {
+  return !key.dict() && !key.name_space() && !(key.list() && key.list()->flavor == Flavor::kList);
+}
+
 Value loop_attribute(const Loop& loop, std::string_view name) {
   const auto index = static_cast<int64_t>(loop.index), length = static_cast<int64_t>(loop.items.size());
   if (name == "index") return Value::integer(index + 1);
@@ -85,7 +89,7 @@ Value Runtime::make_dict(std::vector<std::pair<Value, Value>> items) {
   charge(items.size() + items.size() * items.size() / 64);  // keys are compared pair by pair
   auto dict = std::make_shared<Dict>();
   for (auto& [key, value] : items) {
-    if (key.dict() || key.name_space() || (key.list() && key.list()->flavor == Flavor::kList))
+    if (!hashable(key))
       fail(Code::kInvalid, "a ", type_name(key), " cannot be a key of a dict");
     dict->depth = std::max({dict->depth, value.depth() + 1, key.depth() + 1});
     dict->weight += key.weight() + value.weight();
@@ -257,6 +261,7 @@ bool Runtime::contains(const Value& container, const Value& needle) {
     return container.text().find(needle.text()) != std::string::npos;
   }
   if (const Dict* dict = container.dict()) {
+    if (!hashable(needle)) fail(Code::kInvalid, "a ", type_name(needle), " cannot be a key of a dict");
     charge(dict->items.size() / 16 * needle.weight());
     return dict->find(needle) != nullptr;
   }

@@ -23,6 +23,18 @@ std::string from_icu(const icu::UnicodeString& text) {
   return out;
 }
 
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+// Flips the case of the letters from `first` to `last`.
+std::string map_ascii(std::string_view text, char first, char last) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= first && c <= last) c = static_cast<char>(c ^ 0x20);
+  return out;
+}
+
 std::string upper_first(std::string_view character) {
   const Utf8Char c = decode_utf8(character, 0);
   // A character with an own title case, or one whose upper case is several characters ("ß" -> "Ss").
@@ -89,7 +101,7 @@ std::vector<std::string_view> split_space(std::string_view text, int64_t max_spl
   text = strip(text, nullptr, true, false);
   while (!text.empty()) {
     if (max_split >= 0 && static_cast<int64_t>(parts.size()) == max_split) {
-      parts.push_back(strip(text, nullptr, false, true));
+      parts.push_back(text);
       break;
     }
     size_t end = 0;
@@ -166,8 +178,14 @@ std::string replace_text(std::string_view text, std::string_view from, std::stri
   return out += text.substr(at);
 }
 
-std::string upper(std::string_view text) { return from_icu(to_icu(text).toUpper(icu::Locale::getRoot())); }
-std::string lower(std::string_view text) { return from_icu(to_icu(text).toLower(icu::Locale::getRoot())); }
+std::string upper(std::string_view text) {
+  if (is_ascii(text)) return map_ascii(text, 'a', 'z');
+  return from_icu(to_icu(text).toUpper(icu::Locale::getRoot()));
+}
+std::string lower(std::string_view text) {
+  if (is_ascii(text)) return map_ascii(text, 'A', 'Z');
+  return from_icu(to_icu(text).toLower(icu::Locale::getRoot()));
+}
 
 std::string capitalize(std::string_view text) {
   if (text.empty()) return {};
