@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "exec/forward.h"
 #include "exec/golden.h"
+#include "kernels/ops.h"
 
 namespace octavo {
 namespace {
@@ -71,6 +72,40 @@ TEST_P(BatchTest, DecodeStepEqualsPrefill) {
   const Logits whole = alone(forward, tokens, tokens.size());
   EXPECT_TRUE(same_bits(alone(forward, tokens, 1), whole));
   EXPECT_TRUE(same_bits(alone(forward, tokens, 13), whole));
+}
+
+// Layer by layer without caches, as calibration runs, on more rows than a chunk: the same bits as the whole model. For
+// LongRoPE this also says that a chunk looks at the length of the whole call.
+TEST_P(BatchTest, StreamedBlocksEqualTheWholeModel) {
+  constexpr int64_t kTokens = 600;
+  ThreadPool pool(2);
+  const Model model = Model::open(model_path(GetParam()));
+  const ModelConfig& config = model.config();
+  const std::vector<int32_t> tokens = some_tokens(kTokens, 11, config.vocab), other = some_tokens(30, 12, config.vocab);
+  std::vector<int32_t> all = tokens;
+  all.insert(all.end(), other.begin(), other.end());
+  std::vector<float> hidden(all.size() * static_cast<size_t>(config.hidden));
+  embed_tokens(config, model.load_embedding().weight, all, hidden.data());
+  const BatchRows batch{.runs = {{0, kTokens, 0, nullptr}, {kTokens, 30, 0, nullptr}}, .rows = kTokens + 30};
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    LayerWeights weights = model.load_layer(layer);
+    Block(config, weights, pool).forward(hidden.data(), batch);
+  }
+  std::vector<float> norm = model.load_final_norm();
+  if (config.arch->norm == Norm::kRmsPlusOne)
+    for (float& value : norm) value += 1.0f;
+  rms_norm({batch.rows, config.hidden, config.hidden}, hidden.data(), norm.data(), static_cast<float>(config.norm_eps),
+           hidden.data(), config.hidden, pool);
+  Logits streamed(all.size() * static_cast<size_t>(config.vocab));
+  run_linear(pack_linear(model.load_head().weight, pool), hidden.data(), batch.rows, config.hidden, nullptr, streamed.data(),
+             config.vocab, pool);
+  if (config.final_softcap > 0)
+    softcap(streamed.data(), static_cast<float>(config.final_softcap), static_cast<int64_t>(streamed.size()), pool);
+
+  Forward forward(model, pool);
+  KvCache first(config, kTokens), second(config, 30);
+  const Segment segments[] = {{&first, tokens, true}, {&second, other, true}};
+  EXPECT_TRUE(same_bits(forward.run(segments), streamed));
 }
 
 std::string test_name(const testing::TestParamInfo<std::string>& info) {
