@@ -38,6 +38,15 @@ void dequantize_ints(const QTensor& w, const std::byte* codes, int64_t row, int6
     const float scale = scales[group];
     const int zero = zeros != nullptr ? zeros[group] : 0;
     if (nibbles) {
+      if (col % 2 != 0) {
+        out[col - begin] = static_cast<float>(code_of(col) - zero) * scale;
+        ++col;
+      }
+      for (; col + 1 < stop; col += 2) {  // a byte at a time
+        const int pair = static_cast<int>(codes[col / 2]);
+        out[col - begin] = static_cast<float>(((pair & 15) ^ 8) - 8 - zero) * scale;
+        out[col - begin + 1] = static_cast<float>(((pair >> 4) ^ 8) - 8 - zero) * scale;
+      }
       for (; col < stop; ++col) out[col - begin] = static_cast<float>(code_of(col) - zero) * scale;
     } else {
       for (; col < stop; ++col)

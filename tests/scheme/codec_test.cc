@@ -97,6 +97,14 @@ TEST(Codec, DecodesAllFp8Codes) {
   EXPECT_EQ(e5m2[0x7b], 57344.0f);
 }
 
+TEST(Codec, DecodesAllBinary16CodesAsTheScalarConversionDoes) {
+  std::vector<uint16_t> codes(65536 + 5);  // ends inside a block
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint16_t>(i);
+  const std::vector<float> out = decode_values(Elem::kF16, codes, static_cast<int64_t>(codes.size()));
+  for (size_t i = 0; i < codes.size(); ++i)
+    ASSERT_EQ(std::bit_cast<uint32_t>(out[i]), std::bit_cast<uint32_t>(f16_to_f32(codes[i]))) << i;
+}
+
 TEST(Codec, EncodesFloatTypes) {
   const std::vector<float> values = {1.0f, -0.0f, 65504.0f, 1e-8f, 3.14159f, std::numeric_limits<float>::infinity()};
   for (const Elem elem : {Elem::kF32, Elem::kF16, Elem::kBF16}) {
