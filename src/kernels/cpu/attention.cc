@@ -44,7 +44,7 @@ void Engine::multiply(int64_t rows, int64_t panels, const float* x, int64_t ldx,
   for (int64_t p = 0; p < panels; p += products.max_panels)
     for (int64_t r = 0; r < rows; r += products.max_rows)
       products.tile(std::min(products.max_rows, rows - r), std::min(products.max_panels, panels - p), x + r * ldx, ldx,
-                    w + p * stride, stride, k, y + r * ldy + p * products.width, ldy);
+                    w + p * stride, stride, k, true, true, nullptr, y + r * ldy + p * products.width, ldy);
 }
 
 void Engine::block(const AttentionSegment& segment, const Task& task, int64_t begin, int64_t count, Scratch& scratch) const {

@@ -23,6 +23,7 @@
 namespace octavo::panel {
 
 inline constexpr int64_t kChunk = 256;     // columns per partial sum; a multiple of every ggml block length
+inline constexpr int64_t kStep = 128;      // columns of panels held in L1 as floats; divides kChunk
 inline constexpr int64_t kDirectRows = 4;  // up to here decoding in registers beats decoding to memory
 
 enum class Kind : uint8_t { kF32, kBF16, kF16, kI8, kI4, kBlocks };
@@ -49,12 +50,13 @@ struct Kernels {
   int64_t width;       // lanes
   int64_t max_rows;    // rows of x per tile
   int64_t max_panels;  // panels per tile
-  // w[k1 - k0][width]: floats of columns [k0, k1) of one panel; k0 is a multiple of kChunk.
+  // w[k1 - k0][width]: floats of columns [k0, k1) of one panel; k0 is a multiple of kStep.
   void (*decode)(const Layout& at, const std::byte* packed, int64_t panel, int64_t k0, int64_t k1, float* w);
-  // acc[r][p * width + lane] += fma chain over k of x[r][k] * w[p][k][lane], for r < rows and p < panels.
-  // w: [panels][k][width], panel stride w_stride floats.
+  // Continues fma chains over k of x[r][k] * w[p][k][lane] for r < rows and p < panels. w: [panels][k][width], panel stride
+  // w_stride floats. Chains start from 0 or, unless begin, from part[r][p * width + lane]; they are left there or, if end,
+  // added to acc[r][p * width + lane]. part and acc have row stride ld.
   void (*tile)(int64_t rows, int64_t panels, const float* x, int64_t ldx, const float* w, int64_t w_stride, int64_t k,
-               float* acc, int64_t ldacc);
+               bool begin, bool end, float* part, float* acc, int64_t ld);
   // The product over all of k of `rows` <= kDirectRows with max_panels panels, decoded in registers: acc[r][...] += chunk
   // sums in order.
   void (*direct)(const Layout& at, const std::byte* packed, int64_t panel, int64_t rows, const float* x, int64_t ldx,

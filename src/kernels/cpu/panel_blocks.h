@@ -73,14 +73,14 @@ template <class V, int kIndex, int P, class Sink>
   }
 }
 
-// Columns [k0, k1), whole blocks, of P panels.
+// Columns [k0, k1), whole groups, of P panels.
 template <class V, int P, class Sink, int kIndex = 0>
 void visit_blocks(int index, const std::byte* const (&panel)[P], int64_t k0, int64_t k1, Sink& sink) {
   if constexpr (kIndex < kNumBlockSpecs) {
     if (index != kIndex) return visit_blocks<V, P, Sink, kIndex + 1>(index, panel, k0, k1, sink);
     constexpr BlockSpec kSpec = kBlockSpecs[kIndex];
     Sink local = sink;  // its sums live in registers
-    for (int64_t k = k0; k < k1; k += kSpec.unit) {
+    for (int64_t k = k0 / kSpec.unit * kSpec.unit; k < k1; k += kSpec.unit) {
       const std::byte* record[P];
       typename V::reg d[P], m[P];
 #pragma GCC unroll 4
@@ -90,7 +90,9 @@ void visit_blocks(int index, const std::byte* const (&panel)[P], int64_t k0, int
         d[p] = V::f16(halves);
         m[p] = kSpec.min ? V::f16(halves + V::kWidth) : V::zero();
       }
-      for (int group = 0; group < kSpec.groups(); ++group) visit_group<V, kIndex, P>(record, group, d, m, local);
+      const int begin = k < k0 ? static_cast<int>(k0 - k) / kSpec.span : 0;
+      const int end = k + kSpec.unit > k1 ? static_cast<int>(k1 - k) / kSpec.span : kSpec.groups();
+      for (int group = begin; group < end; ++group) visit_group<V, kIndex, P>(record, group, d, m, local);
     }
     sink = local;
   }

@@ -1,6 +1,6 @@
 // The driver of panel kernels: tasks of (block of rows of x) x (block of panels), each with its own sums, so that no
-// result depends on which thread ran it. Inside a task: for each chunk of k, panels become floats once (f32 panels are
-// used where they lie) and every tile of rows adds its partial sum to the task's accumulators.
+// result depends on which thread ran it. Few rows multiply codes decoded in registers. More rows: for each step of k, panels
+// become floats in L1 once (f32 panels are used where they lie) and every tile of rows continues its chains with them.
 #include <algorithm>
 #include <vector>
 
@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kBlockRows = 96;  // rows of x per task: amortizes decoding; sums and x chunk stay in L2
 
 struct Scratch {
-  std::vector<float> weights, sums;
+  std::vector<float> weights, parts, sums;
 };
 
 }  // namespace
@@ -35,11 +35,12 @@ void run(const Kernels& kernels, const QuantScheme& scheme, int64_t n, int64_t k
     scratch.sums.assign(static_cast<size_t>(rows * ldacc), 0.0f);
     const bool direct = rows <= kDirectRows && panels == kernels.max_panels;
     if (direct) kernels.direct(at, packed, panel0, rows, x + row0 * ldx, ldx, scratch.sums.data(), ldacc);
-    scratch.weights.resize(static_cast<size_t>(kernels.max_panels * kChunk * width));
-    for (int64_t k0 = 0; k0 < k && !direct; k0 += kChunk) {
-      const int64_t k1 = std::min(k0 + kChunk, k);
+    scratch.weights.resize(static_cast<size_t>(kernels.max_panels * kStep * width));
+    scratch.parts.resize(static_cast<size_t>(rows * ldacc));
+    for (int64_t k0 = 0; k0 < k && !direct; k0 += kStep) {
+      const int64_t k1 = std::min(k0 + kStep, k);
       const float* weights = scratch.weights.data();
-      int64_t stride = kChunk * width;
+      int64_t stride = kStep * width;
       if (at.kind == Kind::kF32) {
         stride = k * width;
         weights = reinterpret_cast<const float*>(packed) + panel0 * stride + k0 * width;
@@ -49,7 +50,8 @@ void run(const Kernels& kernels, const QuantScheme& scheme, int64_t n, int64_t k
       }
       for (int64_t row = 0; row < rows; row += kernels.max_rows)
         kernels.tile(std::min(kernels.max_rows, rows - row), panels, x + (row0 + row) * ldx + k0, ldx, weights, stride,
-                     k1 - k0, scratch.sums.data() + row * ldacc, ldacc);
+                     k1 - k0, k0 % kChunk == 0, k1 % kChunk == 0 || k1 == k, scratch.parts.data() + row * ldacc,
+                     scratch.sums.data() + row * ldacc, ldacc);
     }
     const int64_t col0 = panel0 * width, cols = std::min(panels * width, n - col0);
     for (int64_t row = 0; row < rows; ++row) {

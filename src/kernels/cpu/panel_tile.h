@@ -9,11 +9,13 @@
 namespace octavo::panel {
 
 template <class V, int kRows, int kPanels>
-[[gnu::noinline]] void tile_fixed(const float* x, int64_t ldx, const float* w, int64_t w_stride, int64_t k, float* acc,
-                                  int64_t ldacc) {
+[[gnu::noinline]] void tile_fixed(const float* x, int64_t ldx, const float* w, int64_t w_stride, int64_t k, bool begin, bool end,
+                                  float* part, float* acc, int64_t ld) {
   typename V::reg sum[kRows][kPanels];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    for (int p = 0; p < kPanels; ++p) sum[r][p] = V::zero();
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) sum[r][p] = begin ? V::zero() : V::load(part + r * ld + p * V::kWidth);
   for (int64_t col = 0; col < k; ++col) {
     typename V::reg weight[kPanels];
 #pragma GCC unroll 8
@@ -25,25 +27,28 @@ template <class V, int kRows, int kPanels>
       for (int p = 0; p < kPanels; ++p) sum[r][p] = V::fma(value, weight[p], sum[r][p]);
     }
   }
+  float* out = end ? acc : part;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
-      float* to = acc + r * ldacc + p * V::kWidth;
-      V::store(to, V::add(V::load(to), sum[r][p]));
+      float* to = out + r * ld + p * V::kWidth;
+      V::store(to, end ? V::add(V::load(to), sum[r][p]) : sum[r][p]);
     }
 }
 
 template <class V, int kRows, int kPanels>
 void tile_dispatch(int64_t rows, int64_t panels, const float* x, int64_t ldx, const float* w, int64_t w_stride, int64_t k,
-                   float* acc, int64_t ldacc) {
+                   bool begin, bool end, float* part, float* acc, int64_t ld) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return tile_dispatch<V, kRows - 1, kPanels>(rows, panels, x, ldx, w, w_stride, k, acc, ldacc);
+    if (rows < kRows)
+      return tile_dispatch<V, kRows - 1, kPanels>(rows, panels, x, ldx, w, w_stride, k, begin, end, part, acc, ld);
   }
   if constexpr (kPanels > 1) {
-    if (panels < kPanels) return tile_dispatch<V, kRows, kPanels - 1>(rows, panels, x, ldx, w, w_stride, k, acc, ldacc);
+    if (panels < kPanels)
+      return tile_dispatch<V, kRows, kPanels - 1>(rows, panels, x, ldx, w, w_stride, k, begin, end, part, acc, ld);
   }
-  tile_fixed<V, kRows, kPanels>(x, ldx, w, w_stride, k, acc, ldacc);
+  tile_fixed<V, kRows, kPanels>(x, ldx, w, w_stride, k, begin, end, part, acc, ld);
 }
 
 // Sink of visit(): stores the columns of one panel one after another.
