@@ -44,7 +44,7 @@ Act parse_activation(const Fields& fields, const ArchSpec& arch) {
   if (found == "gelu_pytorch_tanh" || found == "gelu_new") return Act::kGeluTanh;
   // Gemma's first files say "gelu" in hidden_act and were trained with the tanh form.
   if (found == "gelu") return key == "hidden_act" && arch.model_type == "gemma" ? Act::kGeluTanh : Act::kGelu;
-  fail(Code::kUnsupported, "config.json: '", key, "' is ", quoted(found), ", known are silu, gelu, gelu_pytorch_tanh");
+  fail(Code::kUnsupported, fields.where(), "'", key, "' is ", quoted(found), ", known are silu, gelu, gelu_pytorch_tanh");
 }
 
 void parse_sizes(const Fields& fields, ModelConfig& config) {
@@ -59,18 +59,18 @@ void parse_sizes(const Fields& fields, ModelConfig& config) {
     config.head_dim = fields.integer("head_dim", 2, kMaxHeadDim);
   } else {
     if (config.hidden % config.heads != 0)
-      fail(Code::kInvalid, "config.json: 'num_attention_heads' ", config.heads, " does not divide 'hidden_size' ",
+      fail(Code::kInvalid, fields.where(), "'num_attention_heads' ", config.heads, " does not divide 'hidden_size' ",
            config.hidden, " and there is no 'head_dim'");
     config.head_dim = config.hidden / config.heads;
   }
   if (config.head_dim < 2 || config.head_dim > kMaxHeadDim || config.head_dim % 2 != 0)
-    fail(Code::kInvalid, "config.json: head_dim is ", config.head_dim, " (hidden_size ", config.hidden,
+    fail(Code::kInvalid, fields.where(), "head_dim is ", config.head_dim, " (hidden_size ", config.hidden,
          ", num_attention_heads ", config.heads, "), allowed are even numbers from 2 to ", kMaxHeadDim);
   if (config.heads % config.kv_heads != 0)
-    fail(Code::kInvalid, "config.json: 'num_key_value_heads' ", config.kv_heads, " does not divide 'num_attention_heads' ",
+    fail(Code::kInvalid, fields.where(), "'num_key_value_heads' ", config.kv_heads, " does not divide 'num_attention_heads' ",
          config.heads);
   if (config.heads * config.head_dim > kMaxWidth)
-    fail(Code::kInvalid, "config.json: num_attention_heads ", config.heads, " x head_dim ", config.head_dim,
+    fail(Code::kInvalid, fields.where(), "num_attention_heads ", config.heads, " x head_dim ", config.head_dim,
          " is more than ", kMaxWidth);
 }
 
@@ -122,6 +122,7 @@ int64_t parse_window(const Fields& fields, const ArchSpec& arch) {
 
 void parse_ropes(const Fields& fields, ModelConfig& config) {
   RopeInput input;
+  input.where = fields.where();
   input.head_dim = config.head_dim;
   input.max_positions = config.max_positions;
   input.original_max_positions = fields.integer("original_max_position_embeddings", 2, kMaxPositions, 0);

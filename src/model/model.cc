@@ -21,6 +21,15 @@ std::string shown(const std::vector<int64_t>& shape) {
 // Buffers that old files carry and that follow from the config.
 bool ignorable(std::string_view name) { return name.ends_with("rotary_emb.inv_freq"); }
 
+// parse_config does not know where the config came from.
+ModelConfig config_of(const Checkpoint& checkpoint) {
+  try {
+    return parse_config(checkpoint.config());
+  } catch (const Error& error) {
+    fail(error.code(), checkpoint.path().string(), ": ", error.what());
+  }
+}
+
 // How a nested checkpoint spells "model.": two spellings exist; the other towers are not ours.
 std::string nested_prefix(const Checkpoint& checkpoint) {
   for (const std::string_view prefix : {"language_model.model.", "model.language_model."})
@@ -64,7 +73,7 @@ const std::vector<float>* LayerWeights::norm(Role role) const {
 }
 
 Model::Model(std::shared_ptr<const Checkpoint> checkpoint, const Notes& notes)
-    : checkpoint_(std::move(checkpoint)), config_(parse_config(checkpoint_->config())) {
+    : checkpoint_(std::move(checkpoint)), config_(config_of(*checkpoint_)) {
   if (config_.arch->nested) prefix_ = nested_prefix(*checkpoint_);
   const std::string head = module_name(Role::kHead, 0) + ".weight";
   // A head that is stored is used, whatever the flag says (as the reference does).

@@ -124,7 +124,7 @@ void longrope(const Fields& fields, const std::vector<float>& powers, Rope& rope
 Rope make_rope(const RopeInput& input) {
   static const Json kEmpty = Json::object();
   const Json& object = input.scaling != nullptr ? *input.scaling : kEmpty;
-  const Fields fields(object, "config.json: " + input.key + ".");
+  const Fields fields(object, input.where + input.key + ".");
   Rope rope;
   rope.theta = fields.number("rope_theta", 1, 1e15, input.theta);
   const double partial = fields.number("partial_rotary_factor", 0, 1, input.partial);
@@ -132,7 +132,7 @@ Rope make_rope(const RopeInput& input) {
   constexpr double kNudge = 1e-9;
   rope.dims = static_cast<int64_t>(static_cast<double>(input.head_dim) * partial + kNudge);
   if (rope.dims < 2 || rope.dims % 2 != 0)
-    fail(Code::kInvalid, "config.json: head_dim ", input.head_dim, " with partial_rotary_factor ", partial, " rotates ",
+    fail(Code::kInvalid, input.where, "head_dim ", input.head_dim, " with partial_rotary_factor ", partial, " rotates ",
          rope.dims, " dimensions, expected an even number of at least 2");
 
   std::string type = fields.text("rope_type", fields.text("type", "default"));
@@ -164,7 +164,7 @@ Rope make_rope(const RopeInput& input) {
   } else if (type == "factors") {  // what a GGUF stores: the finished divisors
     rope.inv_freq = with_factors(powers, read_factors(fields, "factors", rope.dims / 2));
   } else {
-    fail(Code::kUnsupported, "config.json: ", input.key, ".rope_type is ", quoted(type),
+    fail(Code::kUnsupported, input.where, input.key, ".rope_type is ", quoted(type),
          ", known are default, linear, llama3, yarn, longrope, factors");
   }
   return rope;

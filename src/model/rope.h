@@ -9,7 +9,7 @@ namespace octavo {
 
 struct RopeInput {
   const Json* scaling = nullptr;  // the object, or nullptr
-  std::string key;                // its name for messages: "rope_scaling"
+  std::string where, key;         // for messages: "config.json: ", "rope_scaling"
   double theta = 10000;           // when the object has no rope_theta
   double partial = 1;             // when the object has no partial_rotary_factor
   int64_t head_dim = 0, max_positions = 0;

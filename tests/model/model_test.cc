@@ -80,6 +80,13 @@ TEST(ModelTest, EveryPerturbedSizeIsRefused) {
     }
 }
 
+TEST(ModelTest, ConfigErrorsNameTheCheckpoint) {
+  const auto checkpoint = std::make_shared<FakeCheckpoint>("llama");
+  checkpoint->config_to_change().set("rms_norm_eps", Json(0));
+  const std::string message = open_error(checkpoint);
+  EXPECT_NE(message.find("models/llama: config.json: 'rms_norm_eps' is 0"), std::string::npos) << message;
+}
+
 TEST(ModelTest, WrongFlagsAreRefused) {
   const auto refused = [](const char* model, const char* key, bool value) {
     const auto checkpoint = std::make_shared<FakeCheckpoint>(model);
