@@ -1,5 +1,6 @@
 // KL divergence of a model from a reference, both fed the same piece of text in turn. In memory at a time: the logits of
-// one piece of each model (at most 64 MiB each, see rows_per_piece) and 7 numbers per scored token.
+// one piece of each model (at most 64 MiB each, see rows_per_piece; a whole window's for LongRoPE models) and one KlRow
+// (40 bytes) per scored token.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -51,7 +52,10 @@ KlResult kl_divergence(Forward& model, Forward& reference, std::span<const std::
     fail(Code::kInvalid, "KL divergence: the model has a vocabulary of ", model.config().vocab, ", the reference of ",
          vocab, "; expected the same");
   check_windows(windows, vocab);
-  const std::vector<Piece> pieces = cut_pieces(windows, rows_per_piece(vocab), [](int64_t) -> int64_t { return 0; });
+  const auto score_all = [](int64_t) -> int64_t { return 0; };
+  const std::vector<Piece> pieces = needs_whole_windows(model.config(), windows) || needs_whole_windows(reference.config(), windows)
+                                        ? whole_pieces(windows, score_all)
+                                        : cut_pieces(windows, rows_per_piece(vocab), score_all);
   int64_t to_feed = 0;
   for (const auto& window : windows) to_feed += static_cast<int64_t>(window.size()) - 1;
 
@@ -68,15 +72,13 @@ KlResult kl_divergence(Forward& model, Forward& reference, std::span<const std::
       expected = kept;
     }
     const std::span<const float> found = run_model.run(piece);
-    std::vector<int32_t> targets;
-    for (const PiecePart& part : piece.parts)
-      for (int64_t at = part.begin; at < part.end; ++at)
-        targets.push_back(windows[part.window][static_cast<size_t>(at + 1)]);
+    const std::vector<ScoredRow> scored = scored_rows(piece, windows);
     const size_t first = rows.size();
-    rows.resize(first + targets.size());
-    for_rows(pool, static_cast<int64_t>(targets.size()), [&](int64_t row) {
-      rows[first + static_cast<size_t>(row)] =
-          kl_row(expected.data() + row * vocab, found.data() + row * vocab, vocab, targets[static_cast<size_t>(row)]);
+    rows.resize(first + scored.size());
+    for_rows(pool, static_cast<int64_t>(scored.size()), [&](int64_t at) {
+      const auto [row, target] = scored[static_cast<size_t>(at)];
+      rows[first + static_cast<size_t>(at)] =
+          kl_row(expected.data() + row * vocab, found.data() + row * vocab, vocab, target);
     });
     for (size_t at = first; at < rows.size(); ++at)
       if (std::isnan(rows[at].kl))

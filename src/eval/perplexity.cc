@@ -45,8 +45,10 @@ PplResult perplexity(Forward& model, std::span<const std::span<const int32_t>> w
     replaced = with_bos(windows, bos_or_minus1);
     windows = replaced.spans;
   }
-  const std::vector<Piece> pieces =
-      cut_pieces(windows, rows_per_piece(vocab), mode == PplMode::kLlamacpp ? score_second_half : score_all);
+  const auto first_scored = mode == PplMode::kLlamacpp ? score_second_half : score_all;
+  const std::vector<Piece> pieces = needs_whole_windows(model.config(), windows)
+                                        ? whole_pieces(windows, first_scored)
+                                        : cut_pieces(windows, rows_per_piece(vocab), first_scored);
   int64_t to_feed = 0, fed = 0;
   for (const auto& window : windows) to_feed += static_cast<int64_t>(window.size()) - 1;
 
@@ -54,17 +56,13 @@ PplResult perplexity(Forward& model, std::span<const std::span<const int32_t>> w
   std::vector<double> nll;  // of each scored token, in the order of the text
   for (const Piece& piece : pieces) {
     const std::span<const float> logits = runner.run(piece);
-    std::vector<int32_t> targets;
-    for (const PiecePart& part : piece.parts) {
-      fed += part.end - part.begin;
-      for (int64_t at = part.begin; part.scored && at < part.end; ++at)
-        targets.push_back(windows[part.window][static_cast<size_t>(at + 1)]);
-    }
+    const std::vector<ScoredRow> scored = scored_rows(piece, windows);
+    for (const PiecePart& part : piece.parts) fed += part.end - part.begin;
     const size_t first = nll.size();
-    nll.resize(first + targets.size());
-    for_rows(pool, static_cast<int64_t>(targets.size()), [&](int64_t row) {
-      nll[first + static_cast<size_t>(row)] =
-          nll_row(logits.data() + row * vocab, vocab, targets[static_cast<size_t>(row)]);
+    nll.resize(first + scored.size());
+    for_rows(pool, static_cast<int64_t>(scored.size()), [&](int64_t at) {
+      const auto [row, target] = scored[static_cast<size_t>(at)];
+      nll[first + static_cast<size_t>(at)] = nll_row(logits.data() + row * vocab, vocab, target);
     });
     for (size_t at = first; at < nll.size(); ++at)
       if (std::isnan(nll[at]))
@@ -75,6 +73,7 @@ PplResult perplexity(Forward& model, std::span<const std::span<const int32_t>> w
                 .total = static_cast<double>(to_feed), .unit = "tokens"});
   }
 
+  if (nll.empty()) fail(Code::kInvalid, "evaluation: windows of ", windows.front().size(), " tokens leave nothing to score");
   const MeanError mean = mean_and_error(nll);
   PplResult out;
   out.mean_nll = mean.mean;

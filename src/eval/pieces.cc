@@ -44,7 +44,8 @@ std::vector<Piece> cut_pieces(std::span<const std::span<const int32_t>> windows,
           const int64_t low = scored ? first(w) : 0, high = scored ? fed(w) : first(w);
           const int64_t begin = std::min(low + at, high), stop = std::min(begin + max_rows, high);
           if (begin < stop)
-            piece.parts.push_back({.window = w, .slot = w - window, .begin = begin, .end = stop, .scored = scored});
+            piece.parts.push_back({.window = w, .slot = w - window, .begin = begin, .end = stop, .scored = scored,
+                                   .score_from = begin});
         }
         if (piece.parts.empty()) break;
         piece.first_of_group = first_of_group;
@@ -55,6 +56,39 @@ std::vector<Piece> cut_pieces(std::span<const std::span<const int32_t>> windows,
     window = end;
   }
   return pieces;
+}
+
+std::vector<Piece> whole_pieces(std::span<const std::span<const int32_t>> windows, int64_t (*first_scored)(int64_t length)) {
+  std::vector<Piece> pieces;
+  for (size_t window = 0; window < windows.size(); ++window) {
+    const auto length = static_cast<int64_t>(windows[window].size());
+    pieces.push_back({.parts = {{.window = window, .slot = 0, .begin = 0, .end = length - 1, .scored = true,
+                                 .score_from = first_scored(length)}},
+                      .first_of_group = true});
+  }
+  return pieces;
+}
+
+bool needs_whole_windows(const ModelConfig& config, std::span<const std::span<const int32_t>> windows) {
+  int64_t longest = 0;
+  for (const auto& window : windows) longest = std::max(longest, static_cast<int64_t>(window.size()));
+  return std::any_of(config.ropes.begin(), config.ropes.end(), [&](const Rope& rope) {
+    return rope.kind == RopeKind::kLongrope && longest > rope.original_max_positions;
+  });
+}
+
+std::vector<ScoredRow> scored_rows(const Piece& piece, std::span<const std::span<const int32_t>> windows) {
+  std::vector<ScoredRow> rows;
+  int64_t row = 0;
+  for (const PiecePart& part : piece.parts) {
+    if (!part.scored) {
+      ++row;  // an unscored sequence gives the logits of its last token all the same
+      continue;
+    }
+    for (int64_t at = part.begin; at < part.end; ++at, ++row)
+      if (at >= part.score_from) rows.push_back({row, windows[part.window][static_cast<size_t>(at + 1)]});
+  }
+  return rows;
 }
 
 }  // namespace octavo
