@@ -109,6 +109,13 @@ TEST(Json, RefusesBadTextsWithTheByte) {
   }
 }
 
+TEST(Json, RefusesEveryControlCharacterInStrings) {
+  for (int byte = 0; byte < 0x20; ++byte)
+    EXPECT_ERROR(parse_json("\"" + std::string(1, static_cast<char>(byte)) + "\"", "t"), Code::kCorrupt,
+                 "(byte 1): control character");
+  EXPECT_EQ(parse_json("\" \x7f\"", "t").as_string(), " \x7f");
+}
+
 TEST(Json, RefusesEveryCutOfAText) {
   const std::string whole = "{\"a\":[1,-2.5e3,\"x\\u00e9\\ud83d\\ude00\",true,null],\"b\":{\"c\":{}}}";
   parse_json(whole, "t");
