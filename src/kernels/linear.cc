@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/cpu/panel.h"
+#include "kernels/cpu/w8a8.h"
 
 namespace octavo {
 namespace {
@@ -22,6 +23,23 @@ struct PanelFamily {
   static void run(const QuantScheme& scheme, int64_t n, int64_t k, const std::byte* packed, const float* x, int64_t m,
                   int64_t ldx, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
     panel::run(kKernels(), scheme, n, k, packed, x, m, ldx, bias, y, ldy, pool);
+  }
+};
+
+// The same for the int8 x int8 product.
+template <const w8a8::Kernels& (*kKernels)()>
+struct W8A8Family {
+  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) { return w8a8::reject(scheme, n, k); }
+  static uint64_t packed_bytes(const QuantScheme&, int64_t n, int64_t k) { return w8a8::packed_bytes(n, k, kKernels().width); }
+  static void pack(const QTensor& w, std::byte* packed, ThreadPool& pool) { w8a8::pack(w, kKernels().width, packed, pool); }
+  static void run(const QuantScheme&, int64_t n, int64_t k, const std::byte* packed, const float* x, int64_t m, int64_t ldx,
+                  const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+    w8a8::run(kKernels(), n, k, packed, x, m, ldx, bias, y, ldy, pool);
+  }
+};
+struct W8A8Vnni : W8A8Family<w8a8::vnni_kernels> {
+  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) {
+    return w8a8::cpu_has_vnni() ? w8a8::reject(scheme, n, k) : "this CPU has no AVX-512 VNNI";
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -28,7 +29,7 @@ constexpr int64_t kMs[] = {1, 2, 3, 5, 8, 17, 64};
 std::vector<QuantScheme> schemes() {
   std::vector<QuantScheme> all;
   for (const char* text : {"f32", "bf16", "f16", "w8a16", "w8a16-g32", "w8a16-g128-asym", "w4a16", "w4a16-tensor", "w4a16-g32",
-                           "w4a16-g128", "w4a16-g128-asym", "w8a8"})
+                           "w4a16-g128", "w4a16-g128-asym", "w8a8", "w8a8-tensor"})
     all.push_back(parse_scheme(text));
   QuantScheme odd = parse_scheme("w4a16-g128-asym");
   odd.weight.span_k = 13;  // groups that begin inside a packed word
@@ -153,6 +154,39 @@ TEST(Linear, NanOrInfinityInOneRowStaysThere) {
         ASSERT_TRUE(testing::same_bits(clean.data() + m * w.n, dirty.data() + m * w.n, w.n)) << "m=" << m;
     }
   });
+}
+
+TEST(Linear, Int8ProductsAreExactlyTheirDefinition) {
+  ThreadPool pool(2);
+  int64_t runs = 0;
+  sweep(11, [&](const LinearRow& row, const QTensor& w) {
+    if (!w.scheme.act.quantized()) return;
+    ++runs;
+    Rng rng(12);
+    std::vector<float> x = testing::normal(rng, 9 * w.k);
+    std::fill_n(x.begin() + 2 * w.k, w.k, 0.0f);  // a token of zeros
+    for (int64_t k = 0; k < w.k; ++k) x[static_cast<size_t>(3 * w.k + k)] *= 0x1p-140f;  // a subnormal scale
+    x[static_cast<size_t>(5 * w.k)] = 63.5f;  // with scale 0.5 the next two tie between codes
+    if (w.k > 2) x[static_cast<size_t>(5 * w.k + 1)] = 1.25f, x[static_cast<size_t>(5 * w.k + 2)] = -1.75f;
+    const std::vector<float> bias = testing::normal(rng, w.n);
+    const std::vector<float> y = run(pack_linear(w, pool, &row), x.data(), 9, bias.data(), pool);
+    for (int64_t m = 0; m < 9; ++m) {
+      const float* token = x.data() + m * w.k;
+      float largest = 0;
+      for (int64_t k = 0; k < w.k; ++k) largest = std::max(largest, std::fabs(token[k]));
+      const float scale = largest / 127.0f;
+      for (int64_t n = 0; n < w.n; ++n) {
+        int64_t sum = 0;
+        for (int64_t k = 0; k < w.k; ++k) {
+          const float code = scale == 0 ? 0.0f : std::clamp(std::nearbyint(token[k] / scale), -127.0f, 127.0f);
+          sum += static_cast<int64_t>(code) * code_at(w, n, k);
+        }
+        const float expected = static_cast<float>(sum) * w.scales[static_cast<size_t>(w.scale_rows() == 1 ? 0 : n)] * scale;
+        ASSERT_EQ(y[static_cast<size_t>(m * w.n + n)], expected + bias[static_cast<size_t>(n)]) << "m=" << m << " n=" << n;
+      }
+    }
+  });
+  EXPECT_GT(runs, 0);
 }
 
 TEST(Linear, TakesNoRowsAndStridedRows) {

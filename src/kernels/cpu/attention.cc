@@ -34,7 +34,7 @@ struct Engine {
 
   void run(const AttentionSegment& segment, const Task& task, Scratch& scratch) const;
   void block(const AttentionSegment& segment, const Task& task, int64_t begin, int64_t count, Scratch& scratch) const;
-  // y[rows][panels * width] += x[rows][k] * panels
+  // y[rows][panels * width] += x[rows][k] * panels, for at most max_rows rows
   void multiply(int64_t rows, int64_t panels, const float* x, int64_t ldx, const float* w, int64_t stride, int64_t k,
                 float* y, int64_t ldy) const;
 };
@@ -42,9 +42,8 @@ struct Engine {
 void Engine::multiply(int64_t rows, int64_t panels, const float* x, int64_t ldx, const float* w, int64_t stride, int64_t k,
                       float* y, int64_t ldy) const {
   for (int64_t p = 0; p < panels; p += products.max_panels)
-    for (int64_t r = 0; r < rows; r += products.max_rows)
-      products.tile(std::min(products.max_rows, rows - r), std::min(products.max_panels, panels - p), x + r * ldx, ldx,
-                    w + p * stride, stride, k, true, true, nullptr, y + r * ldy + p * products.width, ldy);
+    products.tile(rows, std::min(products.max_panels, panels - p), x, ldx, w + p * stride, stride, k, true, true, nullptr,
+                  y + p * products.width, ldy);
 }
 
 void Engine::block(const AttentionSegment& segment, const Task& task, int64_t begin, int64_t count, Scratch& scratch) const {
@@ -57,30 +56,40 @@ void Engine::block(const AttentionSegment& segment, const Task& task, int64_t be
   steps.pack_keys(shape.kv_elem, keys, stride, count, dim, scratch.keys.data());
   const bool finite = steps.pack_values(shape.kv_elem, values, stride, count, dim, scratch.values.data());
 
+  // Keys of the block at or before the position of a row.
+  const auto reach = [&](int64_t row) {
+    return std::clamp<int64_t>(segment.position + task.first + row / group + 1 - begin, 0, count);
+  };
   std::fill_n(scratch.scores.data(), rows * ld, 0.0f);
-  multiply(rows, (count + width - 1) / width, scratch.q.data(), dim, scratch.keys.data(), dim * width, dim,
-           scratch.scores.data(), ld);
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t position = segment.position + task.first + row / group;
-    const int64_t low = shape.window == 0 ? 0 : std::max<int64_t>(0, position - shape.window + 1);
-    const int64_t from = std::clamp<int64_t>(low - begin, 0, count), to = std::clamp<int64_t>(position + 1 - begin, 0, count);
-    float* score = scratch.scores.data() + row * ld;
-    float* out = scratch.out.data() + row * padded_dim;
-    if (from >= to) {
-      std::fill_n(score, ld, 0.0f);
-      continue;
+  for (int64_t first = 0; first < rows; first += products.max_rows) {
+    const int64_t end = std::min(first + products.max_rows, rows), most = reach(end - 1);
+    float* scores = scratch.scores.data() + first * ld;
+    float* outs = scratch.out.data() + first * padded_dim;
+    if (most == 0) continue;
+    multiply(end - first, (most + width - 1) / width, scratch.q.data() + first * dim, dim, scratch.keys.data(), dim * width,
+             dim, scores, ld);
+    for (int64_t row = first; row < end; ++row) {
+      const int64_t position = segment.position + task.first + row / group;
+      const int64_t low = shape.window == 0 ? 0 : std::max<int64_t>(0, position - shape.window + 1);
+      const int64_t from = std::clamp<int64_t>(low - begin, 0, count), to = reach(row);
+      float* score = scratch.scores.data() + row * ld;
+      float* out = scratch.out.data() + row * padded_dim;
+      if (from >= to) {
+        std::fill_n(score, ld, 0.0f);
+        continue;
+      }
+      const auto index = static_cast<size_t>(row);
+      const float factor = steps.softmax({shape.scale, shape.softcap}, score, from, to, most, &scratch.maximum[index],
+                                         &scratch.sum[index]);
+      if (factor != 1.0f) steps.rescale(out, padded_dim, factor);
+      // 0 * infinity would carry a value into rows that may not see it: such blocks go row by row over visible keys only.
+      if (!finite)
+        multiply(1, padded_dim / width, score + from, ld, scratch.values.data() + from * width, kBlock * width, to - from, out,
+                 padded_dim);
     }
-    const float factor = steps.softmax({shape.scale, shape.softcap}, score, from, to, count,
-                                       &scratch.maximum[static_cast<size_t>(row)], &scratch.sum[static_cast<size_t>(row)]);
-    if (factor != 1.0f) steps.rescale(out, padded_dim, factor);
-    // 0 * infinity would carry a value into rows that may not see it: such blocks go row by row over visible keys only.
-    if (!finite)
-      multiply(1, padded_dim / width, score + from, ld, scratch.values.data() + from * width, kBlock * width, to - from, out,
-               padded_dim);
+    if (finite)
+      multiply(end - first, padded_dim / width, scores, ld, scratch.values.data(), kBlock * width, most, outs, padded_dim);
   }
-  if (finite)
-    multiply(rows, padded_dim / width, scratch.scores.data(), ld, scratch.values.data(), kBlock * width, count,
-             scratch.out.data(), padded_dim);
 }
 
 void Engine::run(const AttentionSegment& segment, const Task& task, Scratch& scratch) const {

@@ -48,24 +48,38 @@ void pack_keys(Elem elem, const void* keys, int64_t stride, int64_t count, int64
 
 template <class V>
 bool pack_values(Elem elem, const void* values, int64_t stride, int64_t count, int64_t dim, float* out) {
-  typename V::reg poison = V::zero();  // NaN once a value was not finite
-  for (int64_t key = 0; key < count; ++key) {
-    const int64_t row = key * stride;
-    float tail[kLanes];
-    for (int64_t d = 0; d < dim; d += V::kWidth) {
-      typename V::reg value;
-      if (d + V::kWidth <= dim) {
-        value = widen<V>(elem, values, row + d);
-      } else {
-        widen_row<V>(elem, values, row + d, dim - d, tail);
-        value = V::load(tail);
+  constexpr int kTurns = 4;  // independent chains of the check
+  typename V::reg poison[kTurns];  // NaN once a value was not finite
+  for (int i = 0; i < kTurns; ++i) poison[i] = V::zero();
+  float tail[kLanes];
+  for (int64_t d = 0; d < dim; d += V::kWidth) {
+    float* to = out + d * kBlock;
+    if (d + V::kWidth > dim) {
+      for (int64_t key = 0; key < count; ++key, to += V::kWidth) {
+        widen_row<V>(elem, values, key * stride + d, dim - d, tail);
+        const typename V::reg value = V::load(tail);
+        V::store(to, value);
+        poison[0] = V::fma(value, V::zero(), poison[0]);
       }
-      V::store(out + d * kBlock + key * V::kWidth, value);
-      poison = V::fma(value, V::zero(), poison);
+      break;
+    }
+    int64_t key = 0;
+    for (; key + kTurns <= count; key += kTurns, to += kTurns * V::kWidth) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kTurns; ++i) {
+        const typename V::reg value = widen<V>(elem, values, (key + i) * stride + d);
+        V::store(to + i * V::kWidth, value);
+        poison[i] = V::fma(value, V::zero(), poison[i]);
+      }
+    }
+    for (; key < count; ++key, to += V::kWidth) {
+      const typename V::reg value = widen<V>(elem, values, key * stride + d);
+      V::store(to, value);
+      poison[0] = V::fma(value, V::zero(), poison[0]);
     }
   }
   float lanes[V::kWidth];
-  V::store(lanes, poison);
+  V::store(lanes, V::add(V::add(poison[0], poison[1]), V::add(poison[2], poison[3])));
   for (float lane : lanes)
     if (lane != 0) return false;  // true for NaN
   return true;

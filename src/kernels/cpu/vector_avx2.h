@@ -68,10 +68,47 @@ struct Avx2 {
     const reg low = _mm256_permutevar8x32_ps(load(table), index), high = _mm256_permutevar8x32_ps(load(table + 8), index);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
   }
-  // rows [kWidth][stride] -> out [dims][kWidth]
+  static words zero_words() { return _mm256_setzero_si256(); }
+  static words broadcast_word(const int32_t* from) { return _mm256_set1_epi32(*from); }
+  static words pairs8(const int8_t* from) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
+  static words add_products16(words sum, words a, words b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+  // rows [8][stride] -> out [dims][8]
   static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {
-    for (int64_t lane = 0; lane < kWidth; ++lane)
-      for (int64_t d = 0; d < dims; ++d) out[d * kWidth + lane] = rows[lane * stride + d];
+    int64_t d = 0;
+    for (; d + 8 <= dims; d += 8) transpose_square(rows + d, stride, out + d * 8);
+    for (; d < dims; ++d)
+      for (int64_t lane = 0; lane < 8; ++lane) out[d * 8 + lane] = rows[lane * stride + d];
+  }
+  // Interleave pairs of rows, then pairs of pairs: each 128-bit lane L holds column 4L + c of four rows; then lanes move.
+  static void transpose_square(const float* rows, int64_t stride, float* out) {
+    reg a[8], b[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) a[i] = load(rows + i * stride);
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+      b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+      b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 4) {
+      a[i] = pair_low(b[i], b[i + 2]);
+      a[i + 1] = pair_high(b[i], b[i + 2]);
+      a[i + 2] = pair_low(b[i + 1], b[i + 3]);
+      a[i + 3] = pair_high(b[i + 1], b[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      store(out + c * 8, _mm256_permute2f128_ps(a[c], a[4 + c], 0x20));
+      store(out + (4 + c) * 8, _mm256_permute2f128_ps(a[c], a[4 + c], 0x31));
+    }
+  }
+  static reg pair_low(reg a, reg b) {
+    return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+  }
+  static reg pair_high(reg a, reg b) {
+    return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
   }
 };
 

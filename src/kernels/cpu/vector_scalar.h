@@ -58,6 +58,17 @@ struct Scalar {
   static reg to_float(words code, int offset) { return static_cast<float>(static_cast<int32_t>(code) - offset); }
   static reg unsigned_nibble(words word, int i) { return to_float(field(word, 4 * i, 15), 0); }
   static reg table_nibble(words word, int i, const float* table) { return table[field(word, 4 * i, 15)]; }
+  static words zero_words() { return 0; }
+  static words broadcast_word(const int32_t* from) { return static_cast<words>(*from); }
+  // Two int8 as two int16 in a word.
+  static words pairs8(const int8_t* from) {
+    return static_cast<uint16_t>(int16_t{from[0]}) | static_cast<words>(static_cast<uint16_t>(int16_t{from[1]})) << 16;
+  }
+  static words add_products16(words sum, words a, words b) {
+    const int32_t low = static_cast<int16_t>(a) * static_cast<int16_t>(b);
+    const int32_t high = static_cast<int16_t>(a >> 16) * static_cast<int16_t>(b >> 16);
+    return sum + static_cast<words>(low) + static_cast<words>(high);
+  }
   // rows [kWidth][stride] -> out [dims][kWidth]
   static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {
     for (int64_t lane = 0; lane < kWidth; ++lane)
