@@ -1,3 +1,4 @@
+// Every text from outside passes html_escape; nothing is loaded from elsewhere, so the file opens offline.
 #include "eval/report.h"
 
 #include <algorithm>
@@ -53,7 +54,8 @@ std::string bar_plot(const std::vector<Json>& layers, const char* key, const cha
   const double bar = std::clamp(900.0 / static_cast<double>(std::max<size_t>(layers.size(), 1)), 3.0, 28.0);
   const double width = kLeft + bar * static_cast<double>(layers.size()) + 10;
   double largest = 0;
-  for (const Json& layer : layers) largest = std::max(largest, layer.get_double(key, 0));
+  for (const Json& layer : layers)
+    if (const double value = layer.get_double(key, 0); std::isfinite(value)) largest = std::max(largest, value);
   const double top = axis_top(largest);
   std::string out = "<div class=scroll><svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" + number(width, "%.0f") +
                     "\" height=\"" + number(kTop + kHeight + kBottom, "%.0f") + "\">\n";
@@ -65,7 +67,8 @@ std::string bar_plot(const std::vector<Json>& layers, const char* key, const cha
   }
   for (size_t i = 0; i < layers.size(); ++i) {
     const double value = layers[i].get_double(key, 0);
-    const double height = kHeight * std::clamp(value / top, 0.0, 1.0);
+    // What is not finite is a bar of full height; its title and the table say what it is.
+    const double height = std::isfinite(value) ? kHeight * std::clamp(value / top, 0.0, 1.0) : kHeight;
     out += std::string("<rect class=\"") + css + "\" x=\"" + number(kLeft + bar * static_cast<double>(i), "%.2f") + "\" y=\"" +
            number(kTop + kHeight - height, "%.2f") + "\" width=\"" + number(std::max(1.0, bar - 1), "%.2f") + "\" height=\"" +
            number(height, "%.2f") + "\"><title>" + html_escape(layers[i].at("name").as_string()) + ": " +
