@@ -156,12 +156,17 @@ TEST_F(File, LimitsWholeReads) {
   EXPECT_ERROR(read_file("/proc/self/status", 10), Code::kInvalid, "at most 10 are read");
 }
 
+// Through links in our own folder: a writer that wrongly renames would replace the link, never the machine's device.
 TEST_F(File, FullDiskIsAnIoErrorAndTheDeviceStays) {
-  EXPECT_ERROR(write_file("/dev/full", "x"), Code::kIo, "/dev/full': cannot write: No space left on device");
-  EXPECT_ERROR(write_file("/dev/full", std::string(3 << 20, 'x')), Code::kIo, "No space left");
-  EXPECT_TRUE(fs::is_character_file("/dev/full"));
-  write_file("/dev/null", "x");
-  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  const fs::path full = folder_ / "full", null = folder_ / "null";
+  fs::create_symlink("/dev/full", full);
+  fs::create_symlink("/dev/null", null);
+  EXPECT_ERROR(write_file(full, "x"), Code::kIo, "full': cannot write: No space left on device");
+  EXPECT_ERROR(write_file(full, std::string(3 << 20, 'x')), Code::kIo, "No space left");
+  write_file(null, "x");
+  EXPECT_TRUE(fs::is_symlink(full) && fs::is_character_file(full));
+  EXPECT_TRUE(fs::is_symlink(null) && fs::is_character_file(null));
+  EXPECT_EQ(entries(), 2u);
 }
 
 TEST_F(File, WritesIntoAFifoWithAReader) {
