@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace octavo {
@@ -12,6 +13,8 @@ namespace {
 
 typedef double Pair __attribute__((vector_size(16)));   // two lanes; any x86-64 has these registers
 typedef int64_t PairBits __attribute__((vector_size(16)));
+typedef float Quad __attribute__((vector_size(16)));
+typedef int32_t QuadBits __attribute__((vector_size(16)));
 
 inline Pair load(const float* x) { return Pair{static_cast<double>(x[0]), static_cast<double>(x[1])}; }
 
@@ -43,24 +46,22 @@ inline Pair exp_nonpositive(Pair x) {
 
 // Largest logit, or NaN if any is NaN or infinite.
 double finite_max(const float* x, int64_t count) {
-  constexpr int kLanes = 8;
-  float top[kLanes];
-  bool finite = true;
-  std::fill(top, top + kLanes, -std::numeric_limits<float>::infinity());
+  Quad top = Quad{} - std::numeric_limits<float>::infinity();
+  QuadBits finite = ~QuadBits{};
   int64_t at = 0;
-  for (; at + kLanes <= count; at += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = x[at + lane];
-      top[lane] = top[lane] > value ? top[lane] : value;
-      finite &= std::fabs(value) <= std::numeric_limits<float>::max();
-    }
+  const auto take = [&](Quad value) {
+    top = top > value ? top : value;
+    const Quad zero = value - value;  // NaN where the value is not finite
+    finite &= zero == zero;
+  };
+  for (; at + 4 <= count; at += 4) {
+    Quad value;
+    std::memcpy(&value, x + at, sizeof value);
+    take(value);
   }
-  for (; at < count; ++at) {
-    top[0] = top[0] > x[at] ? top[0] : x[at];
-    finite &= std::fabs(x[at]) <= std::numeric_limits<float>::max();
-  }
-  if (!finite || count == 0) return std::numeric_limits<double>::quiet_NaN();
-  return static_cast<double>(*std::max_element(top, top + kLanes));
+  for (; at < count; ++at) take(Quad{} + x[at]);
+  if (count == 0 || !(finite[0] & finite[1] & finite[2] & finite[3])) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(std::max(std::max(top[0], top[1]), std::max(top[2], top[3])));
 }
 
 int64_t first_at(const float* x, int64_t count, double value) {
