@@ -78,6 +78,7 @@ std::vector<Bad> bad_files() {
   bad.push_back({"ST5", with("{\"\xed\xa0\x80\":1}", 0), "invalid UTF-8"});
   bad.push_back({"ST5", with("{\"\\ud800\":1}", 0), "(byte 10): lone surrogate"});
   bad.push_back({"ST5", with("{\"\\ud800\\u0041\":1}", 0), "lone surrogate"});
+  bad.push_back({"ST5", with("{\"\\ud800\\ue000\":1}", 0), "lone surrogate"});
   bad.push_back({"ST5", with("{\"\\udc00\":1}", 0), "lone surrogate"});
   bad.push_back({"ST5", with("{\"\\u12g4\":1}", 0), "four hexadecimal"});
   bad.push_back({"ST5", with("{\"\\x41\":1}", 0), "unknown escape"});

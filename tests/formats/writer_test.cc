@@ -40,11 +40,12 @@ std::vector<float> ramp(int64_t count) {
 
 void write_model(CheckpointWriter& writer, bool backwards) {
   const std::vector<float> values = ramp(48);
-  const QTensor w = random_weight(parse_scheme("w4a16-g16-asym-sf32"), 4, 32, 1);
+  const QTensor w = random_weight(parse_scheme("w4a16-g16-asym-sf32"), 4, 32, 1), odd = random_weight(parse_scheme("w8a8-sf32"), 3, 5, 1);
   std::vector<std::function<void()>> steps = {
       [&] { writer.add_f32("model.embed_tokens.weight", {6, 8}, values.data()); },
       [&] { writer.add_f32("model.norm.weight", {8}, values.data()); },
       [&] { writer.add_weight("model.layers.0.q_proj.weight", w); },
+      [&] { writer.add_weight("model.layers.0.a_proj.weight", odd); },  // 15 bytes of i8 before floats, were it by name
       [&] { writer.add_weight("model.layers.0.router.weight", dense_f32(values.data(), 6, 8)); },
       [&] { writer.add_f32("model.scalar", {}, values.data()); },
   };
