@@ -256,26 +256,30 @@ TEST(GgufModel, EscapesNothingInMetadataButItsText) {
   EXPECT_NE(checkpoint->metadata().dump().find(R"("general.name":"a\u001b[2J\n\"b")"), std::string::npos);
 }
 
-// A scale is looked for exactly where the decoder reads one: poisoning it must make decoded values non-finite.
+// Scales are looked for exactly where the decoder reads them: two bytes of infinity anywhere in a block are found if and
+// only if they make decoded values non-finite.
 TEST(GgufModel, FindsBlocksWithBrokenScales) {
   for (const GgmlType& type : ggml_types()) {
     if (type.elem == Elem::kNone) continue;
     const ElemInfo& elem = info(type.elem);
-    std::string blocks(size_t{elem.block_bytes} * 3, '\x11');
-    EXPECT_EQ(find_bad_block(type.elem, span_of(blocks)).has_value(), false) << type.name;
-    for (const int16_t at : type.scale_at) {
-      EXPECT_EQ(elem.is_ggml, type.scale_at[0] >= 0) << type.name;
-      if (at < 0) continue;
+    const std::string blocks(size_t{elem.block_bytes} * 3, '\x11');
+    EXPECT_EQ(find_bad_block(type.elem, span_of(blocks)), std::nullopt) << type.name;
+    if (!elem.is_ggml) continue;
+    int scales = 0;
+    for (size_t at = 0; at + 2 <= elem.block_bytes; at += 2) {
       for (const uint16_t bits : {kInfF16, kNanF16}) {
         std::string bad = blocks;
-        bad.replace(size_t{elem.block_bytes} * 2 + static_cast<size_t>(at), 2, le(bits));
-        EXPECT_EQ(find_bad_block(type.elem, span_of(bad)), std::optional<uint64_t>(2)) << type.name;
+        bad.replace(elem.block_bytes + at, 2, le(bits));  // in block 1
         std::vector<float> values(size_t{elem.block} * 3);
         decode(type.elem, span_of(bad).data(), elem.block * 3, values.data());
-        EXPECT_TRUE(std::isfinite(values[size_t{elem.block} * 2 - 1])) << type.name;
-        EXPECT_FALSE(std::isfinite(values[size_t{elem.block} * 2])) << type.name << " at " << at;
+        bool finite = true;
+        for (const float value : values) finite = finite && std::isfinite(value);
+        EXPECT_EQ(find_bad_block(type.elem, span_of(bad)), finite ? std::nullopt : std::optional<uint64_t>(1))
+            << type.name << " at " << at;
+        scales += finite ? 0 : 1;
       }
     }
+    EXPECT_GE(scales, 2) << type.name;
   }
 }
 
