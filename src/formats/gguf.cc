@@ -38,9 +38,9 @@ struct TypeInfo {
   uint32_t bytes;  // least size on disk
 };
 constexpr TypeInfo kValueTypes[] = {
-    {GgufType::kU8, "UINT8", 1},   {GgufType::kI8, "INT8", 1},     {GgufType::kU16, "UINT16", 2},
-    {GgufType::kI16, "INT16", 2},  {GgufType::kU32, "UINT32", 4},  {GgufType::kI32, "INT32", 4},
-    {GgufType::kF32, "FLOAT32", 4}, {GgufType::kBool, "BOOL", 1},  {GgufType::kString, "STRING", 8},
+    {GgufType::kU8, "UINT8", 1},     {GgufType::kI8, "INT8", 1},    {GgufType::kU16, "UINT16", 2},
+    {GgufType::kI16, "INT16", 2},    {GgufType::kU32, "UINT32", 4}, {GgufType::kI32, "INT32", 4},
+    {GgufType::kF32, "FLOAT32", 4},  {GgufType::kBool, "BOOL", 1},  {GgufType::kString, "STRING", 8},
     {GgufType::kArray, "ARRAY", 12}, {GgufType::kU64, "UINT64", 8}, {GgufType::kI64, "INT64", 8},
     {GgufType::kF64, "FLOAT64", 8},
 };
@@ -122,7 +122,8 @@ Json read_value(Cursor& in, GgufType type, const Item& what) {
     case GgufType::kBool: {
       const uint64_t at = in.at();
       const auto byte = in.read<uint8_t>(what);
-      if (byte > 1) fail(Code::kCorrupt, in.file(), ": ", what, ": bool at byte ", at, " is ", int{byte}, ", not 0 or 1");
+      if (byte > 1)
+        fail(Code::kCorrupt, in.file(), ": ", what, ": bool at byte ", at, " is ", int{byte}, ", not 0 or 1");
       return byte == 1;
     }
     case GgufType::kArray: break;
@@ -158,11 +159,11 @@ GgufKey read_key(Cursor& in, uint64_t index, uint64_t& array_elements) {
   const auto count = in.read<uint64_t>(what);
   const uint32_t least = find_type(static_cast<uint32_t>(key.element))->bytes;
   if (count > in.left() / least)
-    fail(Code::kCorrupt, in.file(), ": ", what, ": array at byte ", at, " claims ", count, " elements of at least ", least,
-         " bytes, the file has ", in.left(), " bytes left");
+    fail(Code::kCorrupt, in.file(), ": ", what, ": array at byte ", at, " claims ", count, " elements of at least ",
+         least, " bytes, the file has ", in.left(), " bytes left");
   if (count > kMaxArrayElements - array_elements)
-    fail(Code::kUnsupported, in.file(), ": ", what, ": array of ", count, " elements; a file may hold ", kMaxArrayElements,
-         " array elements in all");
+    fail(Code::kUnsupported, in.file(), ": ", what, ": array of ", count, " elements; a file may hold ",
+         kMaxArrayElements, " array elements in all");
   array_elements += count;
   Json::Array values;
   values.reserve(count);
@@ -171,8 +172,8 @@ GgufKey read_key(Cursor& in, uint64_t index, uint64_t& array_elements) {
   return key;
 }
 
-// Sorting by hash, then name, finds duplicates in n log n steps even if every name has the same hash; a hash table could
-// be flooded by names chosen to collide.
+// Sorting by hash, then name, finds duplicates in n log n steps even if every name has the same hash; a hash table
+// could be flooded by names chosen to collide.
 template <class Named>
 void refuse_duplicates(const std::vector<Named>& items, std::string_view file, std::string_view what) {
   struct Key {
@@ -184,8 +185,8 @@ void refuse_duplicates(const std::vector<Named>& items, std::string_view file, s
   for (const Named& item : items) keys.push_back({std::hash<std::string>{}(item.name), &item.name});
   std::sort(keys.begin(), keys.end(),
             [](const Key& a, const Key& b) { return a.hash != b.hash ? a.hash < b.hash : *a.name < *b.name; });
-  const auto twin = std::adjacent_find(keys.begin(), keys.end(),
-                                       [](const Key& a, const Key& b) { return a.hash == b.hash && *a.name == *b.name; });
+  const auto twin = std::adjacent_find(
+      keys.begin(), keys.end(), [](const Key& a, const Key& b) { return a.hash == b.hash && *a.name == *b.name; });
   if (twin != keys.end()) fail(Code::kCorrupt, file, ": ", what, " ", quoted(*twin->name), " appears twice");
 }
 
@@ -240,7 +241,8 @@ GgufTensor read_tensor(Cursor& in, uint64_t index, uint64_t alignment) {
   }
   tensor.at = in.read<uint64_t>(what);
   if (tensor.at % alignment != 0)
-    fail(Code::kCorrupt, in.file(), ": ", what, " has offset ", tensor.at, ", not a multiple of the alignment ", alignment);
+    fail(Code::kCorrupt, in.file(), ": ", what, " has offset ", tensor.at, ", not a multiple of the alignment ",
+         alignment);
   return tensor;
 }
 
@@ -261,8 +263,8 @@ void place_tensors(GgufFile& file, uint64_t file_bytes) {
     const GgufTensor& before = file.tensors[order[i - 1]];
     const GgufTensor& after = file.tensors[order[i]];
     if (before.at + before.bytes > after.at)
-      fail(Code::kCorrupt, file.name, ": tensors ", quoted(before.name), " and ", quoted(after.name), " overlap at byte ",
-           after.at);
+      fail(Code::kCorrupt, file.name, ": tensors ", quoted(before.name), " and ", quoted(after.name),
+           " overlap at byte ", after.at);
   }
 }
 
@@ -270,7 +272,8 @@ void check_magic(ByteSpan bytes, std::string_view file) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 32));
   if (text.starts_with("GGUF")) return;
   if (text.starts_with("version https://git-lfs"))
-    fail(Code::kCorrupt, file, ": is a git-LFS pointer of ", bytes.size(), " bytes, not the file itself: run git lfs pull");
+    fail(Code::kCorrupt, file, ": is a git-LFS pointer of ", bytes.size(),
+         " bytes, not the file itself: run git lfs pull");
   for (const std::string_view old : {"lmgg", "fmgg", "tjgg", "algg"})
     if (text.starts_with(old))
       fail(Code::kUnsupported, file, ": is a ggml file from before GGUF (magic ", quoted(old), "); convert it to GGUF");
@@ -295,7 +298,8 @@ GgufFile parse_gguf(ByteSpan bytes, std::string_view name) {
   in.read<uint32_t>("the magic");
   file.version = in.read<uint32_t>("the version");
   if (file.version != 0 && (file.version & 0xffffu) == 0)
-    fail(Code::kUnsupported, name, ": is big-endian (version reads ", file.version, "); Octavo reads little-endian GGUF");
+    fail(Code::kUnsupported, name, ": is big-endian (version reads ", file.version,
+         "); Octavo reads little-endian GGUF");
   if (file.version < 2 || file.version > 3)
     fail(Code::kUnsupported, name, ": GGUF version ", file.version, ", expected 2 or 3");
   const auto num_tensors = in.read<uint64_t>("the number of tensors");

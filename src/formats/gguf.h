@@ -19,8 +19,19 @@ namespace octavo {
 
 // Value types as on disk.
 enum class GgufType : uint32_t {
-  kU8 = 0, kI8 = 1, kU16 = 2, kI16 = 3, kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8, kArray = 9,
-  kU64 = 10, kI64 = 11, kF64 = 12,
+  kU8 = 0,
+  kI8 = 1,
+  kU16 = 2,
+  kI16 = 3,
+  kU32 = 4,
+  kI32 = 5,
+  kF32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kU64 = 10,
+  kI64 = 11,
+  kF64 = 12,
 };
 std::string_view name(GgufType type);
 
@@ -35,15 +46,15 @@ struct GgufTensor {
   std::string name;            // as on disk: "blk.0.attn_q.weight"
   std::vector<int64_t> shape;  // outermost first; the disk has it innermost first
   Elem elem = Elem::kNone;
-  uint64_t at = 0;             // byte in the file
+  uint64_t at = 0;  // byte in the file
   uint64_t bytes = 0;
 };
 
 struct GgufFile {
-  std::string name;            // of the file, for messages
+  std::string name;  // of the file, for messages
   uint32_t version = 0;
   uint64_t alignment = 32;
-  uint64_t data_at = 0;        // byte where tensor data begins
+  uint64_t data_at = 0;  // byte where tensor data begins
   std::vector<GgufKey> keys;
   std::vector<GgufTensor> tensors;
   const GgufKey* find(std::string_view key) const;  // nullptr if absent

@@ -31,7 +31,8 @@ struct Llama3Rope {
 std::vector<double> llama3_factors(const Llama3Rope& rope, double theta, size_t count) {
   std::vector<double> factors(count);
   for (size_t i = 0; i < count; ++i) {
-    const double wavelength = 2 * std::numbers::pi * std::pow(theta, static_cast<double>(i) / static_cast<double>(count));
+    const double wavelength =
+        2 * std::numbers::pi * std::pow(theta, static_cast<double>(i) / static_cast<double>(count));
     const double periods = static_cast<double>(rope.original_positions) / wavelength;
     const double smooth = std::clamp((periods - rope.low) / (rope.high - rope.low), 0.0, 1.0);
     factors[i] = 1 / ((1 - smooth) / rope.factor + smooth);
@@ -47,7 +48,8 @@ Json floats(const std::vector<float>& values) {
 
 void check_factors(const GgufFile& file, std::string_view tensor, const std::vector<float>& factors, int64_t dims) {
   if (static_cast<int64_t>(factors.size()) != dims / 2)
-    fail(Code::kCorrupt, file.name, ": tensor ", quoted(tensor), " has ", factors.size(), " values, expected ", dims / 2);
+    fail(Code::kCorrupt, file.name, ": tensor ", quoted(tensor), " has ", factors.size(), " values, expected ",
+         dims / 2);
   for (size_t i = 0; i < factors.size(); ++i)
     if (!std::isfinite(factors[i]) || factors[i] <= 0)
       fail(Code::kInvalid, file.name, ": tensor ", quoted(tensor), ": value ", i, " is ", factors[i],
@@ -70,8 +72,12 @@ class ConfigMaker {
 
  private:
   std::string key(std::string_view rest) const { return cat(arch_.gguf, ".", rest); }
-  std::optional<int64_t> find_int_of(std::string_view rest, IntRange range) { return find_int(file_, key(rest), range); }
-  std::optional<double> find_float_of(std::string_view rest, FloatRange range) { return find_float(file_, key(rest), range); }
+  std::optional<int64_t> find_int_of(std::string_view rest, IntRange range) {
+    return find_int(file_, key(rest), range);
+  }
+  std::optional<double> find_float_of(std::string_view rest, FloatRange range) {
+    return find_float(file_, key(rest), range);
+  }
 
   void refuse_other_topologies() {
     if (find_int_of("expert_count", {0, kMaxPositions}).value_or(0) > 0)
@@ -118,7 +124,8 @@ class ConfigMaker {
     config_.set("num_attention_heads", heads_);
     config_.set("num_key_value_heads", kv_heads);
     config_.set("head_dim", head_dim_);
-    if (arch_.model_type == "llama" || arch_.model_type == "qwen3") config_.set("attention_bias", facts_.attention_bias);
+    if (arch_.model_type == "llama" || arch_.model_type == "qwen3")
+      config_.set("attention_bias", facts_.attention_bias);
     if (arch_.model_type == "llama") config_.set("mlp_bias", facts_.mlp_bias);
     set_window();
     if (arch_.window_period != 0) {
@@ -164,8 +171,8 @@ class ConfigMaker {
     if (pattern != nullptr && pattern->type == GgufType::kArray) {
       flags = find_array(file_, pattern_key, GgufType::kBool);
       if (static_cast<int64_t>(flags->size()) != layers_)
-        fail(Code::kCorrupt, file_.name, ": key ", quoted(pattern_key), " has ", flags->size(), " elements for ", layers_,
-             " layers");
+        fail(Code::kCorrupt, file_.name, ": key ", quoted(pattern_key), " has ", flags->size(), " elements for ",
+             layers_, " layers");
     } else {
       period = find_int(file_, pattern_key, {1, kMaxLayers}).value_or(period);
     }
@@ -180,11 +187,12 @@ class ConfigMaker {
   void set_rope() {
     const int64_t dims = find_int_of("rope.dimension_count", {2, head_dim_}).value_or(head_dim_);
     if (dims % 2 != 0)
-      fail(Code::kInvalid, file_.name, ": key ", quoted(key("rope.dimension_count")), " is ", dims, ", expected an even number");
+      fail(Code::kInvalid, file_.name, ": key ", quoted(key("rope.dimension_count")), " is ", dims,
+           ", expected an even number");
     if (dims != head_dim_) {
       if (arch_.gguf != "phi3")
-        fail(Code::kUnsupported, file_.name, ": key ", quoted(key("rope.dimension_count")), " is ", dims, " of ", head_dim_,
-             " dimensions; a partial rotary embedding is supported for phi3 only");
+        fail(Code::kUnsupported, file_.name, ": key ", quoted(key("rope.dimension_count")), " is ", dims, " of ",
+             head_dim_, " dimensions; a partial rotary embedding is supported for phi3 only");
       config_.set("partial_rotary_factor", static_cast<double>(dims) / static_cast<double>(head_dim_));
     }
     theta_ = find_float_of("rope.freq_base", kThetaRange).value_or(10000.0);
@@ -213,7 +221,8 @@ class ConfigMaker {
     rope.set("long_factor", floats(facts_.rope_long));
     rope.set("short_factor", floats(facts_.rope_short));
     rope.set("original_max_position_embeddings", *original_positions_);
-    if (const auto factor = find_float_of("rope.scaling.attn_factor", kFactorRange)) rope.set("attention_factor", *factor);
+    if (const auto factor = find_float_of("rope.scaling.attn_factor", kFactorRange))
+      rope.set("attention_factor", *factor);
     return rope;
   }
 
@@ -226,10 +235,13 @@ class ConfigMaker {
     Json rope = Json::object();
     for (const int64_t original : {8192, 4096, 16384, 32768, 131072}) {
       const Llama3Rope guess{.factor = shortest_double(*std::max_element(factors.begin(), factors.end())),
-                             .low = 1, .high = 4, .original_positions = original};
+                             .low = 1,
+                             .high = 4,
+                             .original_positions = original};
       const std::vector<double> expected = llama3_factors(guess, theta_, factors.size());
       bool same = guess.factor > 1;
-      for (size_t i = 0; i < factors.size(); ++i) same = same && std::abs(factors[i] - expected[i]) < 1e-5 * expected[i];
+      for (size_t i = 0; i < factors.size(); ++i)
+        same = same && std::abs(factors[i] - expected[i]) < 1e-5 * expected[i];
       if (!same) continue;
       rope.set("rope_type", "llama3");
       rope.set("factor", guess.factor);
@@ -255,7 +267,8 @@ class ConfigMaker {
       fail(Code::kUnsupported, file_.name, ": key ", quoted(key("rope.scaling.type")), " is ", quoted(type),
            type == "longrope" ? " but its factor tensors are missing" : ", expected none, linear, yarn or longrope");
     if (factor <= 0.0)
-      fail(Code::kInvalid, file_.name, ": key ", quoted(key("rope.scaling.factor")), " is ", factor, ", expected above 0");
+      fail(Code::kInvalid, file_.name, ": key ", quoted(key("rope.scaling.factor")), " is ", factor,
+           ", expected above 0");
     for (const std::string_view rest : {"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor",
                                         "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier"})
       if (find_float_of(rest, {-1e6, 1e6}).value_or(1.0) != 1.0)

@@ -10,10 +10,10 @@ namespace octavo {
 
 // What the config takes from tensors.
 struct GgufFacts {
-  int64_t vocab = 0;                // rows of the embedding
-  bool tied = false;                // no output.weight
+  int64_t vocab = 0;  // rows of the embedding
+  bool tied = false;  // no output.weight
   bool attention_bias = false, mlp_bias = false;
-  std::vector<float> rope_freqs;    // Llama 3: inverse frequencies are divided by these
+  std::vector<float> rope_freqs;             // Llama 3: inverse frequencies are divided by these
   std::vector<float> rope_long, rope_short;  // Phi-3 longrope
 };
 

@@ -1,3 +1,4 @@
+// Messages give the type on disk as GGUF spells it: "ARRAY of UINT8".
 #include "formats/gguf_keys.h"
 
 #include <charconv>
@@ -74,7 +75,8 @@ std::optional<int64_t> find_layer_int(const GgufFile& file, std::string_view key
   for (const Json& value : entry->value.as_array()) {
     const int64_t layer_value = checked_int(file, *entry, value, range);
     if (common && *common != layer_value)
-      fail(Code::kUnsupported, file.name, ": key ", quoted(key), " differs between layers: ", *common, " and ", layer_value);
+      fail(Code::kUnsupported, file.name, ": key ", quoted(key), " differs between layers: ", *common, " and ",
+           layer_value);
     common = layer_value;
   }
   return common;

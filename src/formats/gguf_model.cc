@@ -82,7 +82,8 @@ class GgufCheckpoint final : public Checkpoint {
     const Stored& stored = at(name);
     const GgufTensor& tensor = stored.tensor;
     if (tensor.shape.size() != 2)
-      fail(Code::kUsage, file_name(), ": tensor ", quoted(name), " has shape ", shape_text(tensor.shape), ", not two dimensions");
+      fail(Code::kUsage, file_name(), ": tensor ", quoted(name), " has shape ", shape_text(tensor.shape),
+           ", not two dimensions");
     const ByteSpan bytes = checked_bytes(stored);
     QTensor out;
     out.scheme.weight.elem = tensor.elem;
@@ -132,8 +133,8 @@ class GgufCheckpoint final : public Checkpoint {
     const GgufTensor& tensor = stored.tensor;
     const ByteSpan bytes = parts_[stored.part].bytes.subspan(tensor.at, tensor.bytes);
     if (const auto block = find_bad_block(tensor.elem, bytes))
-      fail(Code::kInvalid, parts_[stored.part].file.name, ": tensor ", quoted(tensor.name), ": block ",
-           *block, " at byte ", tensor.at + *block * info(tensor.elem).block_bytes, " has a scale that is NaN or infinite");
+      fail(Code::kInvalid, parts_[stored.part].file.name, ": tensor ", quoted(tensor.name), ": block ", *block,
+           " at byte ", tensor.at + *block * info(tensor.elem).block_bytes, " has a scale that is NaN or infinite");
     return bytes;
   }
 
@@ -160,7 +161,8 @@ class GgufCheckpoint final : public Checkpoint {
     for (const GgufTensor& tensor : file.tensors) {
       const auto meaning = translate(arch, tensor.name);
       if (!meaning)
-        fail(Code::kUnsupported, file.name, ": tensor ", quoted(tensor.name), " is not part of a ", arch.gguf, " model");
+        fail(Code::kUnsupported, file.name, ": tensor ", quoted(tensor.name), " is not part of a ", arch.gguf,
+             " model");
       if (meaning->hf.empty()) {
         rope_factors(tensor, facts) = decoded({tensor, part, GgufFix::kNone});
         continue;
@@ -183,7 +185,8 @@ class GgufCheckpoint final : public Checkpoint {
     if (embedding == stored_.end()) fail(Code::kNotFound, file_name(), ": tensor 'token_embd.weight' is missing");
     const std::vector<int64_t>& shape = embedding->second.tensor.shape;
     if (shape.size() != 2)
-      fail(Code::kCorrupt, file_name(), ": tensor 'token_embd.weight' has shape ", shape_text(shape), ", not two dimensions");
+      fail(Code::kCorrupt, file_name(), ": tensor 'token_embd.weight' has shape ", shape_text(shape),
+           ", not two dimensions");
     facts.vocab = shape[0];
     facts.tied = !stored_.contains("lm_head.weight");
     facts.attention_bias = stored_.contains("model.layers.0.self_attn.q_proj.bias");
@@ -229,7 +232,9 @@ std::unique_ptr<Checkpoint> gguf_checkpoint(std::vector<GgufPart> parts, const s
 std::unique_ptr<Checkpoint> open_gguf(const std::filesystem::path& path, const Notes& notes) {
   const auto open_part = [](const std::filesystem::path& part) {
     const auto file = MappedFile::open(part);
-    return GgufPart{.path = part, .bytes = file->bytes(), .owner = file,
+    return GgufPart{.path = part,
+                    .bytes = file->bytes(),
+                    .owner = file,
                     .file = parse_gguf(file->bytes(), part.filename().string())};
   };
   GgufPart opened = open_part(path);

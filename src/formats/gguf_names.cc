@@ -40,20 +40,40 @@ constexpr GgufName kPhi3[] = {
 constexpr std::string_view kGeluTanh = "gelu_pytorch_tanh";
 
 constexpr GgufArch kArchs[] = {
-    {.gguf = "llama", .hf_class = "LlamaForCausalLM", .model_type = "llama", .act = "silu", .permuted_qk = true, .names = {}},
+    {.gguf = "llama",
+     .hf_class = "LlamaForCausalLM",
+     .model_type = "llama",
+     .act = "silu",
+     .permuted_qk = true,
+     .names = {}},
     {.gguf = "qwen2", .hf_class = "Qwen2ForCausalLM", .model_type = "qwen2", .act = "silu", .names = {}},
     {.gguf = "qwen3", .hf_class = "Qwen3ForCausalLM", .model_type = "qwen3", .act = "silu", .names = {}},
     {.gguf = "phi3", .hf_class = "Phi3ForCausalLM", .model_type = "phi3", .act = "silu", .names = kPhi3},
-    {.gguf = "gemma", .hf_class = "GemmaForCausalLM", .model_type = "gemma", .act = kGeluTanh, .norm_plus_one = true,
+    {.gguf = "gemma",
+     .hf_class = "GemmaForCausalLM",
+     .model_type = "gemma",
+     .act = kGeluTanh,
+     .norm_plus_one = true,
      .names = {}},
-    {.gguf = "gemma2", .hf_class = "Gemma2ForCausalLM", .model_type = "gemma2", .act = kGeluTanh, .norm_plus_one = true,
-     .window_period = 2, .names = kFourNorms},
-    {.gguf = "gemma3", .hf_class = "Gemma3ForCausalLM", .model_type = "gemma3_text", .act = kGeluTanh,
-     .norm_plus_one = true, .window_period = 6, .names = kFourNorms},
+    {.gguf = "gemma2",
+     .hf_class = "Gemma2ForCausalLM",
+     .model_type = "gemma2",
+     .act = kGeluTanh,
+     .norm_plus_one = true,
+     .window_period = 2,
+     .names = kFourNorms},
+    {.gguf = "gemma3",
+     .hf_class = "Gemma3ForCausalLM",
+     .model_type = "gemma3_text",
+     .act = kGeluTanh,
+     .norm_plus_one = true,
+     .window_period = 6,
+     .names = kFourNorms},
 };
 
 // Vectors that belong to the rotary embedding: read by gguf_config, not tensors of the model.
-constexpr std::string_view kRopeVectors[] = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
+constexpr std::string_view kRopeVectors[] = {"rope_freqs.weight", "rope_factors_long.weight",
+                                             "rope_factors_short.weight"};
 
 // "blk.12.attn_q" -> 12 and "blk.{}.attn_q"; no leading zeros, so a layer has one spelling.
 std::optional<int64_t> split_layer(std::string_view name, std::string& pattern) {

@@ -1,3 +1,4 @@
+// One strided pass over the two-byte scales; where they lie in a block is a column of the table in gguf_types.cc.
 #include "formats/gguf_scales.h"
 
 #include <cstring>

@@ -16,7 +16,8 @@ int64_t count_of(const GgufFile& header) { return find_int(header, "split.count"
 
 std::string part_suffix(int64_t part, int64_t count) {
   char text[64];
-  std::snprintf(text, sizeof text, "-%05lld-of-%05lld.gguf", static_cast<long long>(part + 1), static_cast<long long>(count));
+  std::snprintf(text, sizeof text, "-%05lld-of-%05lld.gguf", static_cast<long long>(part + 1),
+                static_cast<long long>(count));
   return text;
 }
 
@@ -29,7 +30,8 @@ std::vector<std::filesystem::path> gguf_parts(const std::filesystem::path& path,
   const std::string file = path.filename().string();
   const std::string suffix = part_suffix(number, count);
   if (!file.ends_with(suffix))
-    fail(Code::kInvalid, header.name, ": is part ", number + 1, " of ", count, ", its name must end with ", quoted(suffix));
+    fail(Code::kInvalid, header.name, ": is part ", number + 1, " of ", count, ", its name must end with ",
+         quoted(suffix));
   const std::string stem = file.substr(0, file.size() - suffix.size());
   std::vector<std::filesystem::path> parts;
   std::string missing;
@@ -61,8 +63,8 @@ void check_parts(std::span<const GgufPart> parts) {
     const GgufFile& header = part.file;
     const auto promised = find_int(header, "split.tensors.count", {0, INT64_MAX});
     if (promised && static_cast<uint64_t>(*promised) != tensors)
-      fail(Code::kInvalid, header.name, ": split.tensors.count is ", *promised, ", the ", num_parts, " parts hold ", tensors,
-           " tensors: they belong to different models");
+      fail(Code::kInvalid, header.name, ": split.tensors.count is ", *promised, ", the ", num_parts, " parts hold ",
+           tensors, " tensors: they belong to different models");
   }
 }
 

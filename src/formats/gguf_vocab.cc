@@ -1,3 +1,4 @@
+// Token types and the spelling of byte tokens: ggml-org/llama.cpp include/llama.h and src/llama-vocab.cpp.
 #include "formats/gguf_vocab.h"
 
 #include "base/error.h"
@@ -19,8 +20,8 @@ bool is_byte_token(std::string_view text) {
 
 void check_length(const GgufFile& file, std::string_view key, const Json::Array* values, size_t tokens) {
   if (values != nullptr && values->size() != tokens)
-    fail(Code::kCorrupt, file.name, ": key ", quoted(key), " has ", values->size(), " elements, tokenizer.ggml.tokens has ",
-         tokens);
+    fail(Code::kCorrupt, file.name, ": key ", quoted(key), " has ", values->size(),
+         " elements, tokenizer.ggml.tokens has ", tokens);
 }
 
 }  // namespace

@@ -46,8 +46,8 @@ struct TestTensor {
   std::vector<uint64_t> dims;  // innermost first, as on disk
   uint32_t type = 0;
   std::string data;
-  std::optional<uint64_t> offset;         // instead of the next aligned one
-  std::optional<uint32_t> num_dims;       // instead of dims.size()
+  std::optional<uint64_t> offset;    // instead of the next aligned one
+  std::optional<uint32_t> num_dims;  // instead of dims.size()
 };
 
 class GgufBuilder {
@@ -89,8 +89,12 @@ class GgufBuilder {
   }
 
   void tensor(std::string_view name, std::vector<uint64_t> dims, uint32_t type, std::string data) {
-    tensors.push_back({.name = std::string(name), .dims = std::move(dims), .type = type, .data = std::move(data),
-                       .offset = {}, .num_dims = {}});
+    tensors.push_back({.name = std::string(name),
+                       .dims = std::move(dims),
+                       .type = type,
+                       .data = std::move(data),
+                       .offset = {},
+                       .num_dims = {}});
   }
   void f32_tensor(std::string_view name, std::vector<uint64_t> dims, const std::vector<float>& values) {
     tensor(name, std::move(dims), 0, le(values));
@@ -118,7 +122,9 @@ class GgufBuilder {
   }
 };
 
-inline ByteSpan span_of(const std::string& bytes) { return {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}; }
+inline ByteSpan span_of(const std::string& bytes) {
+  return {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()};
+}
 
 // A checkpoint over `bytes`, which it keeps.
 inline std::unique_ptr<Checkpoint> checkpoint_of(std::string bytes, const std::string& name = "m.gguf") {

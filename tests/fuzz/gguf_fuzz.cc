@@ -1,5 +1,5 @@
-// libFuzzer: arbitrary bytes as a GGUF. Whatever they are, the reader throws Error or returns a checkpoint whose tensors
-// lie inside the bytes and can be read.
+// libFuzzer: arbitrary bytes as a GGUF. Whatever they are, the reader throws Error or returns a checkpoint whose
+// tensors lie inside the bytes and can be read.
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
