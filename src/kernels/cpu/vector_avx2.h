@@ -68,6 +68,7 @@ struct Avx2 {
     const reg low = _mm256_permutevar8x32_ps(load(table), index), high = _mm256_permutevar8x32_ps(load(table + 8), index);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
   }
+  static void store_words(void* to, words word) { _mm256_storeu_si256(static_cast<__m256i*>(to), word); }
   static words zero_words() { return _mm256_setzero_si256(); }
   static words broadcast_word(const int32_t* from) { return _mm256_set1_epi32(*from); }
   static words pairs8(const int8_t* from) {

@@ -65,6 +65,7 @@ struct Avx512 {
     return lookup(word, i, _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
   }
   static reg table_nibble(words word, int i, const float* table) { return lookup(word, i, load(table)); }
+  static void store_words(void* to, words word) { _mm512_storeu_si512(to, word); }
   static words zero_words() { return _mm512_setzero_si512(); }
   static words broadcast_word(const int32_t* from) { return _mm512_set1_epi32(*from); }
   static words pairs8(const int8_t* from) {

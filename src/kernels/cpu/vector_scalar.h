@@ -58,6 +58,7 @@ struct Scalar {
   static reg to_float(words code, int offset) { return static_cast<float>(static_cast<int32_t>(code) - offset); }
   static reg unsigned_nibble(words word, int i) { return to_float(field(word, 4 * i, 15), 0); }
   static reg table_nibble(words word, int i, const float* table) { return table[field(word, 4 * i, 15)]; }
+  static void store_words(void* to, words word) { std::memcpy(to, &word, sizeof word); }
   static words zero_words() { return 0; }
   static words broadcast_word(const int32_t* from) { return static_cast<words>(*from); }
   // Two int8 as two int16 in a word.

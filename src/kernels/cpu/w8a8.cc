@@ -100,8 +100,8 @@ void run(const Kernels& kernels, int64_t n, int64_t k, const std::byte* packed, 
   const int64_t panel_blocks = (all_panels + kernels.max_panels - 1) / kernels.max_panels;
   const int64_t row_blocks = (m + kBlockRows - 1) / kBlockRows;
   pool.parallel_for(panel_blocks * row_blocks, [&](int64_t task) {
-    const int64_t panel = task / row_blocks * kernels.max_panels, panels = std::min(kernels.max_panels, all_panels - panel);
-    const int64_t first = task % row_blocks * kBlockRows, end = std::min(first + kBlockRows, m);
+    const int64_t panel = task % panel_blocks * kernels.max_panels, panels = std::min(kernels.max_panels, all_panels - panel);
+    const int64_t first = task / panel_blocks * kBlockRows, end = std::min(first + kBlockRows, m);
     const int64_t col0 = panel * width, cols = std::min(panels * width, n - col0), ldo = panels * width;
     thread_local std::vector<float> out;
     out.resize(static_cast<size_t>(kernels.max_rows * ldo));

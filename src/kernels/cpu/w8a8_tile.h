@@ -9,7 +9,10 @@ template <class V, int kRows, int kPanels>
 [[gnu::noinline]] void tile_fixed(const int32_t* x, const float* row_scales, const int8_t* w, int64_t pairs, const float* scales,
                                   float* out, int64_t ldo) {
   typename V::words sum[kRows][kPanels];
+  // All loops over the sums are small and unrolled by request: else g++ 12 keeps the sums in memory.
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) sum[r][p] = V::zero_words();
   for (int64_t pair = 0; pair < pairs; ++pair) {
     typename V::words weight[kPanels];
@@ -25,9 +28,13 @@ template <class V, int kRows, int kPanels>
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-    for (int p = 0; p < kPanels; ++p)
-      V::store(out + r * ldo + p * V::kWidth, V::mul(V::mul(V::to_float(sum[r][p], 0), V::load(scales + p * V::kWidth)),
-                                                     V::broadcast(row_scales + r)));
+    for (int p = 0; p < kPanels; ++p) V::store_words(out + r * ldo + p * V::kWidth, sum[r][p]);
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < kPanels; ++p) {
+      float* at = out + r * ldo + p * V::kWidth;
+      const typename V::reg total = V::to_float(V::load_words(reinterpret_cast<const uint32_t*>(at)), 0);
+      V::store(at, V::mul(V::mul(total, V::load(scales + p * V::kWidth)), V::broadcast(row_scales + r)));
+    }
 }
 
 template <class V, int kRows, int kPanels>
