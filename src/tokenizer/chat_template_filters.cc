@@ -52,6 +52,7 @@ std::vector<Value> sorted(Runtime& rt, std::vector<Value> items, const std::func
   std::vector<std::pair<Value, size_t>> keys;
   for (size_t i = 0; i < items.size(); ++i) keys.emplace_back(key_of(items[i]), i);
   std::stable_sort(keys.begin(), keys.end(), [&](const auto& a, const auto& b) {
+    if (rt.equal(a.first, b.first)) return false;  // what has no order may still be equal, e.g. undefined attributes
     return reverse ? rt.order(b.first, a.first) < 0 : rt.order(a.first, b.first) < 0;
   });
   std::vector<Value> out;
@@ -163,6 +164,7 @@ Value tojson(Runtime& rt, const Value& in, const Arguments& arguments) {
 Value to_int(Runtime& rt, const Value& in, const Arguments& arguments) {
   const auto args = rt.bind("int", arguments, {"default", "base"}, 0);
   if (args[1] && !(args[1]->is_int() && args[1]->as_int() == 10)) rt.fail(Code::kUnsupported, "int with another base than 10 is not supported");
+  if (in.is_undefined()) rt.fail(Code::kInvalid, quoted(in.undefined_name()), " is undefined, it has no value as a number");
   const Value fallback = args[0] ? *args[0] : Value::integer(0);
   if (in.is_int() || in.is_bool()) return Value::integer(in.as_int());
   double number = 0;
@@ -187,6 +189,7 @@ Value to_int(Runtime& rt, const Value& in, const Arguments& arguments) {
 }
 Value to_float(Runtime& rt, const Value& in, const Arguments& arguments) {
   const auto args = rt.bind("float", arguments, {"default"}, 0);
+  if (in.is_undefined()) rt.fail(Code::kInvalid, quoted(in.undefined_name()), " is undefined, it has no value as a number");
   if (in.is_number()) return Value::real(in.as_double());
   if (in.is_string()) {
     std::string text(strip(in.text(), nullptr, true, true));
@@ -268,16 +271,19 @@ Value items(Runtime& rt, const Value& in, const Arguments& arguments) {
     for (const auto& [key, value] : dict->items) out.push_back(rt.make_list({key, value}, Flavor::kTuple));
   return rt.make_list(std::move(out), Flavor::kGenerator);
 }
+// What map and select walk: anything false counts as empty, as in Jinja, be it none.
+std::vector<Value> walk(Runtime& rt, const Value& in) { return truth(in) ? rt.iterate(in) : std::vector<Value>(); }
+
 Value map(Runtime& rt, const Value& in, const Arguments& arguments) {
   std::vector<Value> out;
   if (arguments.positional.empty()) {
     const auto args = rt.bind("map", arguments, {"attribute", "default"}, 1);
-    for (const Value& item : rt.iterate(in)) out.push_back(read_path(rt, item, *args[0], args[1]));
+    for (const Value& item : walk(rt, in)) out.push_back(read_path(rt, item, *args[0], args[1]));
   } else {
     const std::string name = rt.expect_string("map's filter", arguments.positional[0]);
     Arguments rest = arguments;
     rest.positional.erase(rest.positional.begin());
-    for (const Value& item : rt.iterate(in)) out.push_back(call_filter(rt, name, item, rest));
+    for (const Value& item : walk(rt, in)) out.push_back(call_filter(rt, name, item, rest));
   }
   return rt.make_list(std::move(out), Flavor::kGenerator);
 }
@@ -293,7 +299,7 @@ Value choose(Runtime& rt, const Value& in, const Arguments& arguments) {
   const Value path = by_attribute ? take() : Value();
   const Value test = rest.positional.empty() ? Value() : take();
   std::vector<Value> out;
-  for (const Value& item : rt.iterate(in)) {
+  for (const Value& item : walk(rt, in)) {
     const Value subject = by_attribute ? read_path(rt, item, path) : item;
     const bool holds = test.is_undefined() ? truth(subject) : call_test(rt, rt.expect_string("the name of a test", test), subject, rest);
     if (holds == keep) out.push_back(item);
@@ -313,6 +319,8 @@ Value unique(Runtime& rt, const Value& in, const Arguments& arguments) {
 }
 Value sort(Runtime& rt, const Value& in, const Arguments& arguments) {
   const auto args = rt.bind("sort", arguments, {"reverse", "case_sensitive", "attribute"}, 0);
+  if (args[2] && args[2]->is_string() && args[2]->text().find(',') != std::string::npos)
+    rt.fail(Code::kUnsupported, "sorting by several attributes is not supported");
   const auto key = [&](const Value& item) { return sort_key(rt, item, args[2], flag(args[1])); };
   return rt.make_list(sorted(rt, rt.iterate(in), key, flag(args[0])));
 }

@@ -179,7 +179,7 @@ Value Runtime::slice(const Value& value, const Value& start, const Value& stop, 
   const List* list = value.list();
   if (value.is_undefined()) fail(Code::kInvalid, quoted(value.undefined_name()), " is undefined, a slice of it was asked for");
   if (!is_string && (!list || (list->flavor != Flavor::kList && list->flavor != Flavor::kTuple && list->flavor != Flavor::kRange)))
-    return Value::undefined("slice");
+    fail(Code::kInvalid, "a ", type_name(value), " cannot be sliced");
   std::vector<size_t> offsets;
   if (is_string) {
     charge_bytes(value.text().size());

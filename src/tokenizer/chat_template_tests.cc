@@ -1,9 +1,9 @@
 // The tests (`x is name`), by table, and their names as operators for selectattr("x", "==", y).
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "tokenizer/chat_template_filters.h"
+#include "tokenizer/chat_template_operators.h"
 #include "tokenizer/chat_template_text.h"
 
 namespace octavo::chat {
@@ -19,10 +19,12 @@ bool is_iterable(const Value& value) {
 }
 bool has_letters(const std::string& text) { return upper(text) != lower(text); }
 
-int64_t remainder_by(Runtime& rt, const Value& value, int64_t by) {
-  const int64_t number = rt.expect_int("the tested value", value);
-  if (by == 0) rt.fail(Code::kInvalid, "division by zero");
-  return by == -1 ? 0 : number % by;
+Value remainder_by(Runtime& rt, const Value& value, const Value& by) {
+  if (!value.is_number()) rt.fail(Code::kInvalid, "the tested value is a ", type_name(value), ", expected a number");
+  return calculate(rt, Op::kMod, value, by);
+}
+bool is_remainder(Runtime& rt, const Value& value, const Value& by, int64_t rest) {
+  return equals(remainder_by(rt, value, by), Value::integer(rest));
 }
 
 struct Test {
@@ -49,9 +51,9 @@ constexpr std::array kTests = {
     OCTAVO_TEST("callable", 0, v.callable() != nullptr || v.is_undefined()),  // Python's Undefined has __call__
     OCTAVO_TEST("lower", 0, has_letters(rt.to_text(v)) && rt.to_text(v) == lower(rt.to_text(v))),
     OCTAVO_TEST("upper", 0, has_letters(rt.to_text(v)) && rt.to_text(v) == upper(rt.to_text(v))),
-    OCTAVO_TEST("odd", 0, remainder_by(rt, v, 2) != 0),
-    OCTAVO_TEST("even", 0, remainder_by(rt, v, 2) == 0),
-    OCTAVO_TEST("divisibleby", 1, remainder_by(rt, v, rt.expect_int("divisibleby's argument", *o)) == 0),
+    OCTAVO_TEST("odd", 0, is_remainder(rt, v, Value::integer(2), 1)),
+    OCTAVO_TEST("even", 0, is_remainder(rt, v, Value::integer(2), 0)),
+    OCTAVO_TEST("divisibleby", 1, is_remainder(rt, v, *o, 0)),
     OCTAVO_TEST("in", 1, rt.contains(*o, v)),
     OCTAVO_TEST("eq", 1, rt.equal(v, *o)),
     OCTAVO_TEST("==", 1, rt.equal(v, *o)),

@@ -5,6 +5,7 @@ The templates in tests/data/chat/*.jinja use the constructs and control tokens o
 Two lists come out: `conversations` (template x conversation) and `language` (one construct each). A case holds the
 expected bytes, or "error": true where Jinja refuses it.
 """
+import copy
 import datetime
 import json
 import pathlib
@@ -20,6 +21,7 @@ def render(source, context):
     template = _compile_jinja_template(source)
     template.environment.globals["strftime_now"] = NOW.strftime
     template.globals["strftime_now"] = NOW.strftime
+    context = copy.deepcopy(context)  # a template can change lists in place (`[1] | indent`)
     full = {"tools": None, "documents": None, "add_generation_prompt": False, **context}
     return template.render(**full)
 
@@ -124,6 +126,11 @@ LANGUAGE = r"""
 {{ xs | first }}|{{ xs | last }}|{{ empty | first }}|{{ empty | last }}|{{ 'abc' | first }}|{{ 'abc' | last }}|{{ d | first }}
 {{ 'abc' | list }}|{{ d | list }}|{{ range(3) | list }}|{{ range(5, 0, -2) | list }}|{{ range(2, 5)[1] }}
 {{ people | map(attribute='name') | list }}|{{ people | map(attribute='zip', default='?') | list }}|{{ ['a', 'B'] | map('upper') | list }}|{{ [{'a': {'b': [5]}}] | map(attribute='a.b.0') | list }}|{{ [' a '] | map('trim') | map('replace', 'a', 'b') | join }}
+{{ missing | int }}
+{{ missing | float }}
+{{ xs[1:2] | first }}|{{ none | select | list }}|{{ 0 | map('upper') | list }}|{{ 2.5 is odd }}|{{ 3.0 is odd }}|{{ 4.0 is even }}|{{ 4.5 is divisibleby 1.5 }}
+{{ none[1:] }}
+{{ i[:2] }}
 {{ xs | select('odd') | list }}|{{ xs | reject('odd') | list }}|{{ xs | select('gt', 1) | list }}|{{ [0, 1, '', 'a'] | select | list }}|{{ xs | select('in', [1, 2]) | list }}
 {{ people | selectattr('age', '>', 26) | map(attribute='name') | join(',') }}|{{ people | rejectattr('tags') | list | length }}|{{ people | selectattr('name', 'equalto', 'Ann') | list | length }}|{{ people | selectattr('tags', 'undefined') | list | length }}
 {{ 5 | string + '!' }}|{{ '42' | int + 1 }}|{{ '4.7' | int }}|{{ 'x' | int }}|{{ 'x' | int(7) }}|{{ 4.9 | int }}|{{ ' 12 ' | int }}|{{ true | int }}|{{ none | int }}
