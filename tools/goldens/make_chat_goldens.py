@@ -129,7 +129,7 @@ LANGUAGE = r"""
 {{ missing | int }}
 {{ missing | float }}
 {{ xs[1:2] | first }}|{{ none | select | list }}|{{ 0 | map('upper') | list }}|{{ 2.5 is odd }}|{{ 3.0 is odd }}|{{ 4.0 is even }}|{{ 4.5 is divisibleby 1.5 }}
-{{ none[1:] }}
+{{ d.n[1:] }}
 {{ i[:2] }}
 {{ xs | select('odd') | list }}|{{ xs | reject('odd') | list }}|{{ xs | select('gt', 1) | list }}|{{ [0, 1, '', 'a'] | select | list }}|{{ xs | select('in', [1, 2]) | list }}
 {{ people | selectattr('age', '>', 26) | map(attribute='name') | join(',') }}|{{ people | rejectattr('tags') | list | length }}|{{ people | selectattr('name', 'equalto', 'Ann') | list | length }}|{{ people | selectattr('tags', 'undefined') | list | length }}
