@@ -24,7 +24,7 @@ namespace octavo::panel {
 
 inline constexpr int64_t kChunk = 256;     // columns per partial sum; a multiple of every ggml block length
 inline constexpr int64_t kStep = 128;      // columns of panels held in L1 as floats; divides kChunk
-inline constexpr int64_t kDirectRows = 4;  // up to here decoding in registers beats decoding to memory
+inline constexpr int64_t kDirectRows = 4;  // most rows of a product that decodes in registers
 
 enum class Kind : uint8_t { kF32, kBF16, kF16, kI8, kI4, kBlocks };
 
@@ -58,7 +58,7 @@ struct Kernels {
   void (*tile)(int64_t rows, int64_t panels, const float* x, int64_t ldx, const float* w, int64_t w_stride, int64_t k,
                bool begin, bool end, float* part, float* acc, int64_t ld);
   // The product over all of k of `rows` <= kDirectRows with max_panels panels, decoded in registers: acc[r][...] += chunk
-  // sums in order.
+  // sums in order. May be null.
   void (*direct)(const Layout& at, const std::byte* packed, int64_t panel, int64_t rows, const float* x, int64_t ldx,
                  float* acc, int64_t ldacc);
 };

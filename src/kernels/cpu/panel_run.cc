@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kBlockRows = 132;  // most rows of x per task: decoding is amortized, the rows (k = 1536: 0.8 MB) stay in L2
 
+constexpr int64_t kDirectMost = 8;  // up to here decoding twice in registers beats decoding once to memory
+
 struct Scratch {
   std::vector<float> weights, parts, sums;
 };
@@ -37,8 +39,10 @@ void run(const Kernels& kernels, const QuantScheme& scheme, int64_t n, int64_t k
     if (rows <= 0) return;  // rounding up to tiles may leave the last block empty
     const int64_t ldacc = panels * width;
     scratch.sums.assign(static_cast<size_t>(rows * ldacc), 0.0f);
-    const bool direct = rows <= kDirectRows && panels == kernels.max_panels;
-    if (direct) kernels.direct(at, packed, panel0, rows, x + row0 * ldx, ldx, scratch.sums.data(), ldacc);
+    const bool direct = kernels.direct != nullptr && rows <= kDirectMost && panels == kernels.max_panels;
+    for (int64_t row = 0; row < rows && direct; row += kDirectRows)
+      kernels.direct(at, packed, panel0, std::min(kDirectRows, rows - row), x + (row0 + row) * ldx, ldx,
+                     scratch.sums.data() + row * ldacc, ldacc);
     scratch.weights.resize(static_cast<size_t>(kernels.max_panels * kStep * width));
     scratch.parts.resize(static_cast<size_t>(rows * ldacc));
     for (int64_t k0 = 0; k0 < k && !direct; k0 += kStep) {

@@ -109,6 +109,15 @@ void direct_dispatch(const Layout& at, const std::byte* packed, int64_t panel, i
   direct_fixed<V, kDirectRows>(at, packed, panel, rows, x, ldx, acc, ldacc);
 }
 
+// One lane gains nothing from it and would take as long to compile as the others.
+template <class V>
+constexpr auto direct_of() -> decltype(&direct_dispatch<V>) {
+  if constexpr (V::kWidth > 1)
+    return direct_dispatch<V>;
+  else
+    return nullptr;
+}
+
 template <class V>
 inline constexpr Kernels kKernelsOf = {
     .width = V::kWidth,
@@ -116,7 +125,7 @@ inline constexpr Kernels kKernelsOf = {
     .max_panels = V::kPanels,
     .decode = decode_panel<V>,
     .tile = tile_dispatch<V, V::kRows, V::kPanels>,
-    .direct = direct_dispatch<V>,
+    .direct = direct_of<V>(),
 };
 
 }  // namespace octavo::panel
