@@ -258,7 +258,7 @@ class RegexCompiler {
 };
 
 Regex::Regex(std::string_view pattern, std::string_view where) : pattern_(pattern), where_(where) {
-  word_ = char_set("[[:Alphabetic:][:M:][:Nd:][:Pc:]]");
+  word_ = char_set(kWordPattern);
   RegexCompiler(*this).compile(parse_regex(pattern, where));
 }
 Regex::~Regex() = default;

@@ -207,6 +207,13 @@ class Parser {
     return set_node(std::move(set));
   }
 
+  // Outside [] Oniguruma's \w also has the superscripts and fractions of Latin-1.
+  static Set word_class(bool negative) {
+    Set set(kWordPattern);
+    if (negative) set.complement();
+    return set;
+  }
+
   static Node assertion(Assertion which) { return Node{.kind = Node::Kind::kAssert, .assertion = which}; }
 
   // False: an inline option group changed `flags` and there is no atom.
@@ -247,8 +254,9 @@ class Parser {
       }
       Set set;
       char32_t code = 0;
-      if (escape(set, code)) {
-        if (flags.ignore_case) set.close_over_case();
+      const bool word = peek() == 'w' || peek() == 'W', negative = peek() == 'W';
+      if (escape(set, code)) {  // outside [] Oniguruma does not fold the case of classes
+        if (word) set = word_class(negative);
         out = set_node(std::move(set));
       } else {
         out = char_node(code, flags);
@@ -398,10 +406,10 @@ class Parser {
       const char* icu_pattern;
     };
     static constexpr Row kRows[] = {
-        {"alnum", "[[:Alphabetic:][:M:][:Nd:]]"}, {"alpha", "[:Alphabetic:]"}, {"ascii", "[\\u0000-\\u007f]"},
+        {"alnum", "[[:Alphabetic:][:Nd:]]"}, {"alpha", "[:Alphabetic:]"}, {"ascii", "[\\u0000-\\u007f]"},
         {"blank", "[[:Zs:]\\t]"}, {"cntrl", "[:Cc:]"}, {"digit", "[:Nd:]"}, {"lower", "[:Lowercase:]"},
         {"upper", "[:Uppercase:]"}, {"space", "[:White_Space:]"}, {"xdigit", "[0-9A-Fa-f]"},
-        {"punct", "[[:P:]$+<=>\\^`|~]"}, {"word", "[[:Alphabetic:][:M:][:Nd:][:Pc:]]"},
+        {"punct", "[[:P:][:S:]]"}, {"word", "[[:Alphabetic:][:M:][:Nd:][:Pc:]]"},
     };
     const size_t start = at_;
     if (!take("[:")) return false;

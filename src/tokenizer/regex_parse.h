@@ -22,6 +22,9 @@ struct Node {
   Assertion assertion = Assertion::kTextBegin;
 };
 
+// \w and the sides of \b.
+inline constexpr const char* kWordPattern = "[[:Alphabetic:][:M:][:Nd:][:Pc:]\\u00b2\\u00b3\\u00b9\\u00bc-\\u00be]";
+
 Node parse_regex(std::string_view pattern, std::string_view where);
 
 }  // namespace octavo::tok::regex_detail
