@@ -29,13 +29,13 @@ struct PplResult {
   int64_t tokens = 0, windows = 0;
   double seconds = 0;
 };
-PplResult perplexity(Forward& model, std::span<const std::span<const int32_t>> windows, PplMode mode, int32_t bos_or_minus1,
-                     const Progress& progress = {}, ThreadPool* pool = nullptr);
+PplResult perplexity(Forward& model, std::span<const std::span<const int32_t>> windows, PplMode mode,
+                     int32_t bos_or_minus1, const Progress& progress = {}, ThreadPool* pool = nullptr);
 
 struct KlResult {
   double mean = 0, standard_error = 0, median = 0, p90 = 0, p95 = 0, p99 = 0, p999 = 0, max = 0;  // nats per token
-  double same_top = 0, same_top_standard_error = 0;   // fraction
-  double mean_dp = 0, rms_dp = 0;                     // change of the probability of the true token
+  double same_top = 0, same_top_standard_error = 0;                                               // fraction
+  double mean_dp = 0, rms_dp = 0;  // change of the probability of the true token
   double ppl_model = 0, ppl_reference = 0;
   int64_t tokens = 0, windows = 0;
   double seconds = 0;

@@ -1,6 +1,6 @@
-// KL divergence of a model from a reference, both fed the same piece of text in turn. In memory at a time: the logits of
-// one piece of each model (at most 64 MiB each, see rows_per_piece; a whole window's for LongRoPE models) and one KlRow
-// (40 bytes) per scored token.
+// KL divergence of a model from a reference, both fed the same piece of text in turn. In memory at a time: the logits
+// of one piece of each model (at most 64 MiB each, see rows_per_piece; a whole window's for LongRoPE models) and one
+// KlRow (40 bytes) per scored token.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -53,9 +53,10 @@ KlResult kl_divergence(Forward& model, Forward& reference, std::span<const std::
          vocab, "; expected the same");
   check_windows(windows, vocab);
   const auto score_all = [](int64_t) -> int64_t { return 0; };
-  const std::vector<Piece> pieces = needs_whole_windows(model.config(), windows) || needs_whole_windows(reference.config(), windows)
-                                        ? whole_pieces(windows, score_all)
-                                        : cut_pieces(windows, rows_per_piece(vocab), score_all);
+  const std::vector<Piece> pieces =
+      needs_whole_windows(model.config(), windows) || needs_whole_windows(reference.config(), windows)
+          ? whole_pieces(windows, score_all)
+          : cut_pieces(windows, rows_per_piece(vocab), score_all);
   int64_t to_feed = 0;
   for (const auto& window : windows) to_feed += static_cast<int64_t>(window.size()) - 1;
 
@@ -85,8 +86,11 @@ KlResult kl_divergence(Forward& model, Forward& reference, std::span<const std::
         fail(Code::kInvalid, "KL divergence: logits for scored token ", at, " (window ", piece.parts.front().window,
              ") are not finite in the model or the reference");
     if (progress)
-      progress({.stage = "kl divergence", .item = {}, .done = static_cast<double>(rows.size()),
-                .total = static_cast<double>(to_feed), .unit = "tokens"});
+      progress({.stage = "kl divergence",
+                .item = {},
+                .done = static_cast<double>(rows.size()),
+                .total = static_cast<double>(to_feed),
+                .unit = "tokens"});
   }
 
   KlResult out = summarize(rows);

@@ -69,11 +69,15 @@ PplResult perplexity(Forward& model, std::span<const std::span<const int32_t>> w
         fail(Code::kInvalid, "evaluation: the model's logits for scored token ", at, " (window ",
              piece.parts.front().window, ") are not finite");
     if (progress)
-      progress({.stage = "perplexity", .item = {}, .done = static_cast<double>(fed),
-                .total = static_cast<double>(to_feed), .unit = "tokens"});
+      progress({.stage = "perplexity",
+                .item = {},
+                .done = static_cast<double>(fed),
+                .total = static_cast<double>(to_feed),
+                .unit = "tokens"});
   }
 
-  if (nll.empty()) fail(Code::kInvalid, "evaluation: windows of ", windows.front().size(), " tokens leave nothing to score");
+  if (nll.empty())
+    fail(Code::kInvalid, "evaluation: windows of ", windows.front().size(), " tokens leave nothing to score");
   const MeanError mean = mean_and_error(nll);
   PplResult out;
   out.mean_nll = mean.mean;

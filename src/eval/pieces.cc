@@ -11,7 +11,8 @@ void check_windows(std::span<const std::span<const int32_t>> windows, int64_t vo
   if (windows.empty()) fail(Code::kInvalid, "evaluation: no windows, expected at least one");
   for (size_t window = 0; window < windows.size(); ++window) {
     if (windows[window].size() < 2)
-      fail(Code::kInvalid, "evaluation: window ", window, " has ", windows[window].size(), " tokens, expected at least 2");
+      fail(Code::kInvalid, "evaluation: window ", window, " has ", windows[window].size(),
+           " tokens, expected at least 2");
     for (const int32_t token : windows[window])
       if (token < 0 || token >= vocab)
         fail(Code::kInvalid, "evaluation: window ", window, " has token ", token, ", expected 0 to ", vocab - 1,
@@ -44,8 +45,8 @@ std::vector<Piece> cut_pieces(std::span<const std::span<const int32_t>> windows,
           const int64_t low = scored ? first(w) : 0, high = scored ? fed(w) : first(w);
           const int64_t begin = std::min(low + at, high), stop = std::min(begin + max_rows, high);
           if (begin < stop)
-            piece.parts.push_back({.window = w, .slot = w - window, .begin = begin, .end = stop, .scored = scored,
-                                   .score_from = begin});
+            piece.parts.push_back(
+                {.window = w, .slot = w - window, .begin = begin, .end = stop, .scored = scored, .score_from = begin});
         }
         if (piece.parts.empty()) break;
         piece.first_of_group = first_of_group;
@@ -58,11 +59,16 @@ std::vector<Piece> cut_pieces(std::span<const std::span<const int32_t>> windows,
   return pieces;
 }
 
-std::vector<Piece> whole_pieces(std::span<const std::span<const int32_t>> windows, int64_t (*first_scored)(int64_t length)) {
+std::vector<Piece> whole_pieces(std::span<const std::span<const int32_t>> windows,
+                                int64_t (*first_scored)(int64_t length)) {
   std::vector<Piece> pieces;
   for (size_t window = 0; window < windows.size(); ++window) {
     const auto length = static_cast<int64_t>(windows[window].size());
-    pieces.push_back({.parts = {{.window = window, .slot = 0, .begin = 0, .end = length - 1, .scored = true,
+    pieces.push_back({.parts = {{.window = window,
+                                 .slot = 0,
+                                 .begin = 0,
+                                 .end = length - 1,
+                                 .scored = true,
                                  .score_from = first_scored(length)}},
                       .first_of_group = true});
   }

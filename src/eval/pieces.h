@@ -11,11 +11,11 @@
 namespace octavo {
 
 struct PiecePart {
-  size_t window = 0;         // index into the windows
-  size_t slot = 0;           // which cache of the piece's group holds this window
+  size_t window = 0;           // index into the windows
+  size_t slot = 0;             // which cache of the piece's group holds this window
   int64_t begin = 0, end = 0;  // tokens of the window to feed; logits of token i predict token i + 1
-  bool scored = true;        // false: the tokens only fill the cache and give no logits
-  int64_t score_from = 0;    // of a scored part's tokens, those from here on count
+  bool scored = true;          // false: the tokens only fill the cache and give no logits
+  int64_t score_from = 0;      // of a scored part's tokens, those from here on count
 };
 struct Piece {
   std::vector<PiecePart> parts;
@@ -29,13 +29,17 @@ std::vector<Piece> cut_pieces(std::span<const std::span<const int32_t>> windows,
 
 // One piece per window, for models whose positions depend on the length of a call (LongRoPE). Logits of a whole window
 // are in memory then.
-std::vector<Piece> whole_pieces(std::span<const std::span<const int32_t>> windows, int64_t (*first_scored)(int64_t length));
+std::vector<Piece> whole_pieces(std::span<const std::span<const int32_t>> windows,
+                                int64_t (*first_scored)(int64_t length));
 
 // Which of the two a model needs for these windows.
 bool needs_whole_windows(const ModelConfig& config, std::span<const std::span<const int32_t>> windows);
 
 // A row of a piece's logits and the token that it should predict.
-struct ScoredRow { int64_t row; int32_t target; };
+struct ScoredRow {
+  int64_t row;
+  int32_t target;
+};
 std::vector<ScoredRow> scored_rows(const Piece& piece, std::span<const std::span<const int32_t>> windows);
 
 // Rows of logits per piece: 64 MiB of floats, between 16 and 256 rows. 256 rows are enough for a product to reach the

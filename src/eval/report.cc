@@ -57,22 +57,23 @@ std::string bar_plot(const std::vector<Json>& layers, const char* key, const cha
   for (const Json& layer : layers)
     if (const double value = layer.get_double(key, 0); std::isfinite(value)) largest = std::max(largest, value);
   const double top = axis_top(largest);
-  std::string out = "<div class=scroll><svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" + number(width, "%.0f") +
-                    "\" height=\"" + number(kTop + kHeight + kBottom, "%.0f") + "\">\n";
+  std::string out = "<div class=scroll><svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" +
+                    number(width, "%.0f") + "\" height=\"" + number(kTop + kHeight + kBottom, "%.0f") + "\">\n";
   for (int tick = 0; tick <= 4; ++tick) {
     const double y = kTop + kHeight * (1 - tick / 4.0);
     out += "<line class=\"axis\" x1=\"" + number(kLeft, "%.0f") + "\" x2=\"" + number(width, "%.0f") + "\" y1=\"" +
-           number(y, "%.1f") + "\" y2=\"" + number(y, "%.1f") + "\"/><text x=\"" + number(kLeft - 6, "%.0f") + "\" y=\"" +
-           number(y + 4, "%.1f") + "\" text-anchor=\"end\">" + number(top * tick / 4, "%.3g") + "</text>\n";
+           number(y, "%.1f") + "\" y2=\"" + number(y, "%.1f") + "\"/><text x=\"" + number(kLeft - 6, "%.0f") +
+           "\" y=\"" + number(y + 4, "%.1f") + "\" text-anchor=\"end\">" + number(top * tick / 4, "%.3g") + "</text>\n";
   }
   for (size_t i = 0; i < layers.size(); ++i) {
     const double value = layers[i].get_double(key, 0);
     // What is not finite is a bar of full height; its title and the table say what it is.
     const double height = std::isfinite(value) ? kHeight * std::clamp(value / top, 0.0, 1.0) : kHeight;
-    out += std::string("<rect class=\"") + css + "\" x=\"" + number(kLeft + bar * static_cast<double>(i), "%.2f") + "\" y=\"" +
-           number(kTop + kHeight - height, "%.2f") + "\" width=\"" + number(std::max(1.0, bar - 1), "%.2f") + "\" height=\"" +
-           number(height, "%.2f") + "\"><title>" + html_escape(layers[i].at("name").as_string()) + ": " +
-           number(value, "%.6g") + " " + unit + "</title></rect>\n";
+    out += std::string("<rect class=\"") + css + "\" x=\"" + number(kLeft + bar * static_cast<double>(i), "%.2f") +
+           "\" y=\"" + number(kTop + kHeight - height, "%.2f") + "\" width=\"" +
+           number(std::max(1.0, bar - 1), "%.2f") + "\" height=\"" + number(height, "%.2f") + "\"><title>" +
+           html_escape(layers[i].at("name").as_string()) + ": " + number(value, "%.6g") + " " + unit +
+           "</title></rect>\n";
   }
   return out + "<text x=\"" + number(kLeft, "%.0f") + "\" y=\"" + number(kTop + kHeight + 16, "%.0f") +
          "\">linear layers in order; rest the pointer on a bar for its name</text></svg></div>\n";
@@ -85,9 +86,9 @@ std::string judgement(const Json& eval) {
   out += "<tr>" + cell("perplexity") + cell(number(kl.at("ppl_reference").as_double(), "%.4f"), true) +
          cell(number(kl.at("ppl_model").as_double(), "%.4f"), true) + "</tr></table>\n";
   out += "<h3>KL divergence to the original, nats a token</h3><table><tr>";
-  const std::pair<const char*, const char*> columns[] = {{"mean", "mean"},     {"standard_error", "s.e."}, {"median", "median"},
-                                                         {"p90", "90 %"},      {"p99", "99 %"},            {"p999", "99.9 %"},
-                                                         {"max", "max"},       {"same_top", "same top token"}};
+  const std::pair<const char*, const char*> columns[] = {
+      {"mean", "mean"}, {"standard_error", "s.e."}, {"median", "median"}, {"p90", "90 %"},
+      {"p99", "99 %"},  {"p999", "99.9 %"},         {"max", "max"},       {"same_top", "same top token"}};
   for (const auto& column : columns) out += std::string("<th class=n>") + column.second + "</th>";
   out += "</tr><tr>";
   for (const auto& column : columns) out += cell(number(kl.at(column.first).as_double(), "%.5f"), true);
@@ -125,7 +126,8 @@ std::string render_report(const Json& data) {
   out += "<h1>" + html_escape(data.at("out").as_string()) + "</h1>\n<h2>Command</h2><pre>" +
          html_escape(data.get_string("command", "")) + "</pre>\n";
 
-  out += "<h2>Size</h2><table>" + key_value_row("original", megabytes(before)) + key_value_row("quantized", megabytes(after)) +
+  out += "<h2>Size</h2><table>" + key_value_row("original", megabytes(before)) +
+         key_value_row("quantized", megabytes(after)) +
          key_value_row("ratio", number(after > 0 ? before / after : 0, "%.2f")) + "</table>\n";
   out += "<h2>Judgement</h2>\n" + judgement(data.at("eval"));
 
@@ -149,8 +151,10 @@ std::string render_report(const Json& data) {
     out += "<h2>Calibration</h2><pre>" + html_escape(calibration->dump(1)) + "</pre>\n";
   out += "<h2>Recipe</h2><pre>" + html_escape(data.at("recipe").dump(1)) + "</pre>\n";
 
-  out += "<h2>Layers</h2><div class=scroll><table><tr><th>layer</th><th>scheme</th><th>method</th><th class=n>n x k</th>"
-         "<th class=n>weight error</th><th class=n>output error</th><th class=n>seconds</th><th class=n>bytes</th><th>note</th></tr>\n";
+  out +=
+      "<h2>Layers</h2><div class=scroll><table><tr><th>layer</th><th>scheme</th><th>method</th><th class=n>n x k</th>"
+      "<th class=n>weight error</th><th class=n>output error</th><th class=n>seconds</th><th "
+      "class=n>bytes</th><th>note</th></tr>\n";
   for (const Json& layer : layers)
     out += "<tr>" + cell(layer.at("name").as_string()) + cell(layer.at("scheme").as_string()) +
            cell(layer.at("method").as_string()) +

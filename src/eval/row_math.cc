@@ -11,7 +11,7 @@
 namespace octavo {
 namespace {
 
-typedef double Pair __attribute__((vector_size(16)));   // two lanes; any x86-64 has these registers
+typedef double Pair __attribute__((vector_size(16)));  // two lanes; any x86-64 has these registers
 typedef int64_t PairBits __attribute__((vector_size(16)));
 typedef float Quad __attribute__((vector_size(16)));
 typedef int32_t QuadBits __attribute__((vector_size(16)));
@@ -23,8 +23,9 @@ inline Pair load(const float* x) { return Pair{static_cast<double>(x[0]), static
 // no sum with a term of 1 can feel.
 inline Pair exp_nonpositive(Pair x) {
   constexpr double kLog2E = 0x1.71547652b82fep+0;
-  constexpr double kLn2High = 0x1.62e42fee00000p-1, kLn2Low = 0x1.a39ef35793c76p-33;  // high * k is exact for |k| < 2^11
-  constexpr double kRound = 0x1.8p52;  // adding it leaves the nearest integer in the low bits
+  constexpr double kLn2High = 0x1.62e42fee00000p-1,
+                   kLn2Low = 0x1.a39ef35793c76p-33;  // high * k is exact for |k| < 2^11
+  constexpr double kRound = 0x1.8p52;                // adding it leaves the nearest integer in the low bits
   const Pair floor = {-700.0, -700.0};
   x = x > floor ? x : floor;
   const Pair shifted = x * kLog2E + kRound;
@@ -91,8 +92,8 @@ double nll_row(const float* logits, int64_t vocab, int64_t target) {
   return log_sum_exp(logits, vocab) - static_cast<double>(logits[target]);
 }
 
-// With e_i = exp(r_i - max r), KL = sum(e_i (r_i - m_i)) / sum(e_i) - (lse(r) - lse(m)). The weights e_i are the same in
-// numerator and denominator, so equal rows give exactly 0.
+// With e_i = exp(r_i - max r), KL = sum(e_i (r_i - m_i)) / sum(e_i) - (lse(r) - lse(m)). The weights e_i are the same
+// in numerator and denominator, so equal rows give exactly 0.
 KlRow kl_row(const float* reference, const float* model, int64_t vocab, int64_t target) {
   KlRow out;
   const double top_r = finite_max(reference, vocab), top_m = finite_max(model, vocab);

@@ -21,7 +21,8 @@ std::string ChatTemplate::render(const Json& context) const {
 }
 
 std::string ChatTemplate::render(const Json& context, std::chrono::system_clock::time_point now) const {
-  if (!context.is_object()) fail(Code::kInvalid, "chat template: the context is a ", context.type_name(), ", expected an object");
+  if (!context.is_object())
+    fail(Code::kInvalid, "chat template: the context is a ", context.type_name(), ", expected an object");
   // `transformers` always passes these three.
   Json full = context;
   if (!full.contains("tools")) full.set("tools", Json());

@@ -23,7 +23,8 @@ class ChatTemplate {
   ChatTemplate(ChatTemplate&&) noexcept;
   // `context` is an object: messages, add_generation_prompt, bos_token, eos_token, tools, ... `raise_exception` in a
   // template throws kInvalid with its message.
-  // Missing `tools` and `documents` are none and a missing `add_generation_prompt` is false, as `transformers` passes them.
+  // Missing `tools` and `documents` are none and a missing `add_generation_prompt` is false, as `transformers` passes
+  // them.
   std::string render(const Json& context) const;
   // The same at a given time, for templates that print the date (strftime_now, local time).
   std::string render(const Json& context, std::chrono::system_clock::time_point now) const;

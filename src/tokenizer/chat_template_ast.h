@@ -16,8 +16,21 @@ struct Expr;
 using ExprPtr = std::unique_ptr<Expr>;
 
 enum class Op : uint8_t {
-  kAdd, kSub, kMul, kDiv, kFloorDiv, kMod, kPow,
-  kEq, kNe, kLt, kLe, kGt, kGe, kIn, kNotIn,
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kFloorDiv,
+  kMod,
+  kPow,
+  kEq,
+  kNe,
+  kLt,
+  kLe,
+  kGt,
+  kGe,
+  kIn,
+  kNotIn,
 };
 
 // `.name`, `[index]`, `[a:b:c]`, `(arguments)`, `|name(arguments)`, `is name(arguments)`.
@@ -33,13 +46,17 @@ struct Suffix {
 
 struct Expr {
   enum class Kind : uint8_t {
-    kConst,        // value
-    kName,         // name
-    kList, kTuple, // args
-    kDict,         // args: key, value, key, value, ...
-    kPostfix,      // args[0], then suffixes
-    kNot, kNegate, kPlus,  // args[0]
-    kAnd, kOr,     // args, at least 2
+    kConst,  // value
+    kName,   // name
+    kList,
+    kTuple,    // args
+    kDict,     // args: key, value, key, value, ...
+    kPostfix,  // args[0], then suffixes
+    kNot,
+    kNegate,
+    kPlus,  // args[0]
+    kAnd,
+    kOr,           // args, at least 2
     kCompare,      // args[0] ops[0] args[1] ops[1] ... all must hold
     kMath,         // args[0] ops[0] args[1] ... from the left
     kConcat,       // args joined as text: a ~ b ~ c
@@ -66,7 +83,10 @@ struct Stmt;
 using Body = std::vector<Stmt>;
 
 struct Macro {
-  struct Parameter { std::string name; ExprPtr fallback; };
+  struct Parameter {
+    std::string name;
+    ExprPtr fallback;
+  };
   std::string name;  // "caller" for the body of a call block
   std::vector<Parameter> parameters;
   Body body;
@@ -74,20 +94,24 @@ struct Macro {
 
 struct Stmt {
   enum class Kind : uint8_t {
-    kText,         // text
-    kPrint,        // expr
-    kIf,           // branches; the last has no condition if it is `else`
-    kFor,          // target in expr if condition: body, else otherwise
-    kSet,          // target = expr
-    kSetBlock,     // target = rendered body through filter
-    kMacro,        // macro
-    kCall,         // expr is a call, macro the body it may call as caller()
-    kFilter,       // rendered body through filter
-    kWith,         // assignments, then body in a scope
-    kScope,        // body in a scope ({% generation %})
-    kBreak, kContinue,
+    kText,      // text
+    kPrint,     // expr
+    kIf,        // branches; the last has no condition if it is `else`
+    kFor,       // target in expr if condition: body, else otherwise
+    kSet,       // target = expr
+    kSetBlock,  // target = rendered body through filter
+    kMacro,     // macro
+    kCall,      // expr is a call, macro the body it may call as caller()
+    kFilter,    // rendered body through filter
+    kWith,      // assignments, then body in a scope
+    kScope,     // body in a scope ({% generation %})
+    kBreak,
+    kContinue,
   };
-  struct Branch { ExprPtr condition; Body body; };
+  struct Branch {
+    ExprPtr condition;
+    Body body;
+  };
   Kind kind = Kind::kText;
   int line = 0;
   std::string text;

@@ -1,5 +1,5 @@
-// Statements and expressions. Names live in a chain of scopes: a loop's body has a new one for each item, `if` has none;
-// a macro sees the scope it was defined in, as it is when the macro is called.
+// Statements and expressions. Names live in a chain of scopes: a loop's body has a new one for each item, `if` has
+// none; a macro sees the scope it was defined in, as it is when the macro is called.
 #include "tokenizer/chat_template_eval.h"
 
 #include <algorithm>
@@ -30,7 +30,8 @@ using ScopePtr = std::shared_ptr<Scope>;
 // Frames of evaluation on the C++ stack; each takes less than 1 KiB without instrumentation, a thread has 8 MiB.
 constexpr int kMaxFrames = 1024;
 
-constexpr std::array<std::string_view, 5> kFunctions = {"dict", "namespace", "raise_exception", "range", "strftime_now"};
+constexpr std::array<std::string_view, 5> kFunctions = {"dict", "namespace", "raise_exception", "range",
+                                                        "strftime_now"};
 // Names that Jinja gives a meaning and this subset does not.
 constexpr std::array<std::string_view, 6> kRefusedNames = {"cycler", "joiner", "kwargs", "lipsum", "self", "varargs"};
 
@@ -112,7 +113,9 @@ class Evaluator {
         break;
       case Stmt::Kind::kFor: loop(stmt, scope, out); break;
       case Stmt::Kind::kSet: assign(stmt.target, eval(*stmt.expr, scope), scope); break;
-      case Stmt::Kind::kSetBlock: assign(stmt.target, filtered(stmt.filters, render(stmt.body, scope), scope), scope); break;
+      case Stmt::Kind::kSetBlock:
+        assign(stmt.target, filtered(stmt.filters, render(stmt.body, scope), scope), scope);
+        break;
       case Stmt::Kind::kMacro: scope->set(stmt.macro->name, macro_value(*stmt.macro, scope)); break;
       case Stmt::Kind::kCall: call_block(stmt, scope, out); break;
       case Stmt::Kind::kFilter: write(out, rt_.to_text(filtered(stmt.filters, render(stmt.body, scope), scope))); break;
@@ -270,7 +273,8 @@ class Evaluator {
       case Expr::Kind::kCompare: return compare_chain(expr, scope);
       case Expr::Kind::kMath: {
         Value value = eval(*expr.args[0], scope);
-        for (size_t i = 0; i < expr.ops.size(); ++i) value = calculate(rt_, expr.ops[i], value, eval(*expr.args[i + 1], scope));
+        for (size_t i = 0; i < expr.ops.size(); ++i)
+          value = calculate(rt_, expr.ops[i], value, eval(*expr.args[i + 1], scope));
         return value;
       }
       case Expr::Kind::kConcat: {
@@ -332,7 +336,8 @@ class Evaluator {
   // ---- calls
   Value call(const Value& callee, const Arguments& args) {
     const Callable* callable = callee.callable();
-    if (callee.is_undefined()) rt_.fail(Code::kInvalid, quoted(callee.undefined_name()), " is undefined, it was called");
+    if (callee.is_undefined())
+      rt_.fail(Code::kInvalid, quoted(callee.undefined_name()), " is undefined, it was called");
     if (!callable) rt_.fail(Code::kInvalid, "a ", type_name(callee), " cannot be called");
     switch (callable->kind) {
       case Callable::Kind::kMethod: return call_method(rt_, callable->self, callable->name, args);
@@ -345,7 +350,9 @@ class Evaluator {
   std::string call_macro(const Callable& callable, const Arguments& args, const Value* caller) {
     const Macro& macro = *callable.macro;
     const ScopePtr defined_in = callable.scope.lock();
-    if (!defined_in) rt_.fail(Code::kUnsupported, "the macro ", quoted(macro.name), " was called outside of the block that defines it");
+    if (!defined_in)
+      rt_.fail(Code::kUnsupported, "the macro ", quoted(macro.name),
+               " was called outside of the block that defines it");
     if (++macros_ > kMaxDepth) rt_.fail(Code::kInvalid, "macros call each other more than ", kMaxDepth, " deep");
     const ScopePtr scope = child(defined_in);
     bind_parameters(macro, args, scope);
@@ -359,19 +366,25 @@ class Evaluator {
   void bind_parameters(const Macro& macro, const Arguments& args, const ScopePtr& scope) {
     const size_t count = macro.parameters.size();
     if (args.positional.size() > count)
-      rt_.fail(Code::kInvalid, "the macro ", quoted(macro.name), " takes at most ", count, " arguments, found ", args.positional.size());
+      rt_.fail(Code::kInvalid, "the macro ", quoted(macro.name), " takes at most ", count, " arguments, found ",
+               args.positional.size());
     std::vector<const Value*> bound(count, nullptr);
     for (size_t i = 0; i < args.positional.size(); ++i) bound[i] = &args.positional[i];
     for (const auto& [name, value] : args.named) {
       size_t at = 0;
       while (at < count && macro.parameters[at].name != name) ++at;
-      if (at == count || bound[at]) rt_.fail(Code::kInvalid, "the macro ", quoted(macro.name), " has no argument ", quoted(name), " or got it twice");
+      if (at == count || bound[at])
+        rt_.fail(Code::kInvalid, "the macro ", quoted(macro.name), " has no argument ", quoted(name),
+                 " or got it twice");
       bound[at] = &value;
     }
     for (size_t i = 0; i < count; ++i) {
       const Macro::Parameter& parameter = macro.parameters[i];
-      if (bound[i]) scope->set(parameter.name, *bound[i]);
-      else scope->set(parameter.name, parameter.fallback ? eval(*parameter.fallback, scope) : Value::undefined(parameter.name));
+      if (bound[i])
+        scope->set(parameter.name, *bound[i]);
+      else
+        scope->set(parameter.name,
+                   parameter.fallback ? eval(*parameter.fallback, scope) : Value::undefined(parameter.name));
     }
   }
 
@@ -402,14 +415,18 @@ class Evaluator {
     const int64_t step = bound[2] ? rt_.expect_int("range's step", *bound[2]) : 1;
     if (step == 0) rt_.fail(Code::kInvalid, "range's step is 0");
     constexpr uint64_t kMaxRange = 100'000;  // the limit of Jinja's sandbox
-    const auto distance = [](int64_t from, int64_t to) { return static_cast<uint64_t>(to) - static_cast<uint64_t>(from); };
-    const uint64_t span = step > 0 ? (stop > start ? distance(start, stop) : 0) : (stop < start ? distance(stop, start) : 0);
+    const auto distance = [](int64_t from, int64_t to) {
+      return static_cast<uint64_t>(to) - static_cast<uint64_t>(from);
+    };
+    const uint64_t span =
+        step > 0 ? (stop > start ? distance(start, stop) : 0) : (stop < start ? distance(stop, start) : 0);
     const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : uint64_t{0} - static_cast<uint64_t>(step);
     const uint64_t count = span == 0 ? 0 : (span - 1) / stride + 1;
     if (count > kMaxRange) rt_.fail(Code::kInvalid, "a range of ", count, " items, expected at most ", kMaxRange);
     std::vector<Value> items;
     for (uint64_t i = 0; i < count; ++i)
-      items.push_back(Value::integer(static_cast<int64_t>(static_cast<uint64_t>(start) + i * static_cast<uint64_t>(step))));
+      items.push_back(
+          Value::integer(static_cast<int64_t>(static_cast<uint64_t>(start) + i * static_cast<uint64_t>(step))));
     return rt_.make_list(std::move(items), Flavor::kRange);
   }
 
@@ -418,13 +435,15 @@ class Evaluator {
     const std::string& format = rt_.expect_string("strftime_now's format", *bound[0]);
     constexpr size_t kMaxFormat = 256;
     constexpr std::string_view kDirectives = "aAbBcdDeFgGhHIjmMnprRsStTuUVwWxXyYzZ%C";
-    if (format.size() > kMaxFormat) rt_.fail(Code::kInvalid, "strftime_now's format has ", format.size(), " bytes, expected at most ", kMaxFormat);
+    if (format.size() > kMaxFormat)
+      rt_.fail(Code::kInvalid, "strftime_now's format has ", format.size(), " bytes, expected at most ", kMaxFormat);
     for (size_t at = 0; at < format.size(); ++at) {
       if (format[at] == '\0') rt_.fail(Code::kInvalid, "strftime_now's format has a zero byte");
       if (format[at] != '%') continue;
       if (at + 1 < format.size() && format[at + 1] == '-') ++at;  // glibc: without padding
       if (++at >= format.size() || kDirectives.find(format[at]) == std::string_view::npos)
-        rt_.fail(Code::kUnsupported, "the strftime directive at byte ", at, " of ", quoted(format), " is not supported");
+        rt_.fail(Code::kUnsupported, "the strftime directive at byte ", at, " of ", quoted(format),
+                 " is not supported");
     }
     const std::time_t seconds = std::chrono::system_clock::to_time_t(rt_.now());
     std::tm local{};

@@ -1,5 +1,5 @@
-// One function per filter; the table at the end is the list. Semantics are those of jinja2/filters.py, where what Python
-// makes a generator of is one here too (always true, walked once).
+// One function per filter; the table at the end is the list. Semantics are those of jinja2/filters.py, where what
+// Python makes a generator of is one here too (always true, walked once).
 #include "tokenizer/chat_template_filters.h"
 
 #include <algorithm>
@@ -36,7 +36,8 @@ Value read_path(Runtime& rt, const Value& from, const Value& path, const Value* 
   for (const std::string_view part : split_by(path.text(), ".", -1)) {
     int64_t index = 0;
     const auto end = std::from_chars(part.data(), part.data() + part.size(), index);
-    const bool number = !part.empty() && end.ec == std::errc() && end.ptr == part.data() + part.size() && part[0] != '-';
+    const bool number =
+        !part.empty() && end.ec == std::errc() && end.ptr == part.data() + part.size() && part[0] != '-';
     step(number ? Value::integer(index) : rt.make_string(std::string(part)));
   }
   return at;
@@ -48,7 +49,8 @@ Value sort_key(Runtime& rt, const Value& item, const Value* path, bool case_sens
 }
 
 // Stable, by keys; reverse keeps the order of equal keys, as Python does.
-std::vector<Value> sorted(Runtime& rt, std::vector<Value> items, const std::function<Value(const Value&)>& key_of, bool reverse) {
+std::vector<Value> sorted(Runtime& rt, std::vector<Value> items, const std::function<Value(const Value&)>& key_of,
+                          bool reverse) {
   std::vector<std::pair<Value, size_t>> keys;
   for (size_t i = 0; i < items.size(); ++i) keys.emplace_back(key_of(items[i]), i);
   std::stable_sort(keys.begin(), keys.end(), [&](const auto& a, const auto& b) {
@@ -98,8 +100,10 @@ Value replace(Runtime& rt, const Value& in, const Arguments& arguments) {
 Value indent(Runtime& rt, const Value& in, const Arguments& arguments) {
   const auto args = rt.bind("indent", arguments, {"width", "first", "blank"}, 0);
   std::string by = "    ";
-  if (args[0] && args[0]->is_string()) by = args[0]->text();
-  else if (args[0]) by = std::string(static_cast<size_t>(std::clamp<int64_t>(rt.expect_int("indent's width", *args[0]), 0, 1000)), ' ');
+  if (args[0] && args[0]->is_string())
+    by = args[0]->text();
+  else if (args[0])
+    by = std::string(static_cast<size_t>(std::clamp<int64_t>(rt.expect_int("indent's width", *args[0]), 0, 1000)), ' ');
   const std::string text = rt.expect_string("the input of indent", in) + "\n";
   std::string out;
   bool is_first = true;
@@ -130,12 +134,18 @@ Value escape(Runtime& rt, const Value& in, const Arguments& arguments) {
   if (in.is_markup()) return in;
   std::string out;
   for (const char c : rt.to_text(in)) {
-    if (c == '&') out += "&amp;";
-    else if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '\'') out += "&#39;";
-    else if (c == '"') out += "&#34;";
-    else out += c;
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '\'')
+      out += "&#39;";
+    else if (c == '"')
+      out += "&#34;";
+    else
+      out += c;
   }
   return rt.make_string(std::move(out), true);
 }
@@ -147,9 +157,11 @@ Value tojson(Runtime& rt, const Value& in, const Arguments& arguments) {
   if (args[1] && !args[1]->is_none()) {
     style.pretty = true;
     style.item_separator.assign(1, ',');
-    style.indent = args[1]->is_string()
-                       ? args[1]->text()
-                       : std::string(static_cast<size_t>(std::clamp<int64_t>(rt.expect_int("tojson's indent", *args[1]), 0, 1000)), ' ');
+    style.indent =
+        args[1]->is_string()
+            ? args[1]->text()
+            : std::string(static_cast<size_t>(std::clamp<int64_t>(rt.expect_int("tojson's indent", *args[1]), 0, 1000)),
+                          ' ');
   }
   if (args[2] && !args[2]->is_none()) {
     const List* pair = args[2]->list();
@@ -163,8 +175,10 @@ Value tojson(Runtime& rt, const Value& in, const Arguments& arguments) {
 // ---- numbers
 Value to_int(Runtime& rt, const Value& in, const Arguments& arguments) {
   const auto args = rt.bind("int", arguments, {"default", "base"}, 0);
-  if (args[1] && !(args[1]->is_int() && args[1]->as_int() == 10)) rt.fail(Code::kUnsupported, "int with another base than 10 is not supported");
-  if (in.is_undefined()) rt.fail(Code::kInvalid, quoted(in.undefined_name()), " is undefined, it has no value as a number");
+  if (args[1] && !(args[1]->is_int() && args[1]->as_int() == 10))
+    rt.fail(Code::kUnsupported, "int with another base than 10 is not supported");
+  if (in.is_undefined())
+    rt.fail(Code::kInvalid, quoted(in.undefined_name()), " is undefined, it has no value as a number");
   const Value fallback = args[0] ? *args[0] : Value::integer(0);
   if (in.is_int() || in.is_bool()) return Value::integer(in.as_int());
   double number = 0;
@@ -189,7 +203,8 @@ Value to_int(Runtime& rt, const Value& in, const Arguments& arguments) {
 }
 Value to_float(Runtime& rt, const Value& in, const Arguments& arguments) {
   const auto args = rt.bind("float", arguments, {"default"}, 0);
-  if (in.is_undefined()) rt.fail(Code::kInvalid, quoted(in.undefined_name()), " is undefined, it has no value as a number");
+  if (in.is_undefined())
+    rt.fail(Code::kInvalid, quoted(in.undefined_name()), " is undefined, it has no value as a number");
   if (in.is_number()) return Value::real(in.as_double());
   if (in.is_string()) {
     std::string text(strip(in.text(), nullptr, true, true));
@@ -206,14 +221,16 @@ Value round(Runtime& rt, const Value& in, const Arguments& arguments) {
   const int64_t precision = args[0] ? rt.expect_int("round's precision", *args[0]) : 0;
   const std::string method = args[1] ? rt.expect_string("round's method", *args[1]) : "common";
   if (!in.is_number()) rt.fail(Code::kInvalid, "a ", type_name(in), " cannot be rounded");
-  if (precision < 0 || precision > 100) rt.fail(Code::kUnsupported, "rounding to ", precision, " digits is not supported");
+  if (precision < 0 || precision > 100)
+    rt.fail(Code::kUnsupported, "rounding to ", precision, " digits is not supported");
   if (method == "common") {
     if (!in.is_float() || !std::isfinite(in.as_double())) return in.is_bool() ? Value::integer(in.as_int()) : in;
     char text[512];  // a double has at most 309 digits before the point
     std::snprintf(text, sizeof text, "%.*f", static_cast<int>(precision), in.as_double());
     return Value::real(std::strtod(text, nullptr));
   }
-  if (method != "ceil" && method != "floor") rt.fail(Code::kInvalid, "round's method is ", quoted(method), ", expected common, ceil or floor");
+  if (method != "ceil" && method != "floor")
+    rt.fail(Code::kInvalid, "round's method is ", quoted(method), ", expected common, ceil or floor");
   const double scale = std::pow(10.0, static_cast<double>(precision)), scaled = in.as_double() * scale;
   return Value::real((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
 }
@@ -246,7 +263,8 @@ Value first(Runtime& rt, const Value& in, const Arguments& arguments) {
 }
 Value last(Runtime& rt, const Value& in, const Arguments& arguments) {
   rt.bind("last", arguments, {}, 0);
-  if (const List* list = in.list(); list && list->flavor == Flavor::kGenerator) rt.fail(Code::kInvalid, "a generator has no last item (use the list filter)");
+  if (const List* list = in.list(); list && list->flavor == Flavor::kGenerator)
+    rt.fail(Code::kInvalid, "a generator has no last item (use the list filter)");
   const std::vector<Value> items = rt.iterate(in);
   return items.empty() ? Value::undefined("the last item of an empty sequence") : items.back();
 }
@@ -295,13 +313,15 @@ Value choose(Runtime& rt, const Value& in, const Arguments& arguments) {
     rest.positional.erase(rest.positional.begin());
     return value;
   };
-  if (by_attribute && rest.positional.empty()) rt.fail(Code::kInvalid, "selectattr and rejectattr need the name of an attribute");
+  if (by_attribute && rest.positional.empty())
+    rt.fail(Code::kInvalid, "selectattr and rejectattr need the name of an attribute");
   const Value path = by_attribute ? take() : Value();
   const Value test = rest.positional.empty() ? Value() : take();
   std::vector<Value> out;
   for (const Value& item : walk(rt, in)) {
     const Value subject = by_attribute ? read_path(rt, item, path) : item;
-    const bool holds = test.is_undefined() ? truth(subject) : call_test(rt, rt.expect_string("the name of a test", test), subject, rest);
+    const bool holds = test.is_undefined() ? truth(subject)
+                                           : call_test(rt, rt.expect_string("the name of a test", test), subject, rest);
     if (holds == keep) out.push_back(item);
   }
   return rt.make_list(std::move(out), Flavor::kGenerator);
@@ -353,21 +373,47 @@ struct Filter {
   Value (*call)(Runtime&, const Value&, const Arguments&);
 };
 constexpr std::array kFilters = {
-    Filter{"abs", absolute}, Filter{"capitalize", change_text<capitalize>}, Filter{"count", length},
-    Filter{"d", fallback}, Filter{"default", fallback}, Filter{"dictsort", dictsort}, Filter{"e", escape},
-    Filter{"escape", escape}, Filter{"first", first}, Filter{"float", to_float}, Filter{"indent", indent},
-    Filter{"int", to_int}, Filter{"items", items}, Filter{"join", join}, Filter{"last", last},
-    Filter{"length", length}, Filter{"list", list}, Filter{"lower", change_text<lower>}, Filter{"map", map},
-    Filter{"max", extreme<1>}, Filter{"min", extreme<-1>}, Filter{"reject", choose<false, false>},
-    Filter{"rejectattr", choose<true, false>}, Filter{"replace", replace}, Filter{"reverse", reverse},
-    Filter{"round", round}, Filter{"safe", safe}, Filter{"select", choose<false, true>},
-    Filter{"selectattr", choose<true, true>}, Filter{"sort", sort}, Filter{"string", string},
-    Filter{"title", change_text<title_filter>}, Filter{"tojson", tojson}, Filter{"trim", trim},
-    Filter{"unique", unique}, Filter{"upper", change_text<upper>},
+    Filter{"abs", absolute},
+    Filter{"capitalize", change_text<capitalize>},
+    Filter{"count", length},
+    Filter{"d", fallback},
+    Filter{"default", fallback},
+    Filter{"dictsort", dictsort},
+    Filter{"e", escape},
+    Filter{"escape", escape},
+    Filter{"first", first},
+    Filter{"float", to_float},
+    Filter{"indent", indent},
+    Filter{"int", to_int},
+    Filter{"items", items},
+    Filter{"join", join},
+    Filter{"last", last},
+    Filter{"length", length},
+    Filter{"list", list},
+    Filter{"lower", change_text<lower>},
+    Filter{"map", map},
+    Filter{"max", extreme<1>},
+    Filter{"min", extreme<-1>},
+    Filter{"reject", choose<false, false>},
+    Filter{"rejectattr", choose<true, false>},
+    Filter{"replace", replace},
+    Filter{"reverse", reverse},
+    Filter{"round", round},
+    Filter{"safe", safe},
+    Filter{"select", choose<false, true>},
+    Filter{"selectattr", choose<true, true>},
+    Filter{"sort", sort},
+    Filter{"string", string},
+    Filter{"title", change_text<title_filter>},
+    Filter{"tojson", tojson},
+    Filter{"trim", trim},
+    Filter{"unique", unique},
+    Filter{"upper", change_text<upper>},
 };
 
 const Filter* find_filter(std::string_view name) {
-  const auto found = std::find_if(kFilters.begin(), kFilters.end(), [&](const Filter& filter) { return filter.name == name; });
+  const auto found =
+      std::find_if(kFilters.begin(), kFilters.end(), [&](const Filter& filter) { return filter.name == name; });
   return found == kFilters.end() ? nullptr : &*found;
 }
 

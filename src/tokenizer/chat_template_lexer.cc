@@ -70,7 +70,8 @@ class Lexer {
     if (sign == '+' || !lstrip) return text;
     const size_t newline = text.rfind('\n');
     const size_t line_start = newline == std::string::npos ? 0 : newline + 1;
-    if ((newline != std::string::npos || line_starting_) && strip(std::string_view(text).substr(line_start), nullptr, true, false).empty())
+    if ((newline != std::string::npos || line_starting_) &&
+        strip(std::string_view(text).substr(line_start), nullptr, true, false).empty())
       text.resize(line_start);
     return text;
   }
@@ -163,17 +164,23 @@ class Lexer {
         continue;
       }
       const char c = source_[at_];
-      if (is_digit(c)) number();
-      else if (is_name_start(c)) name();
-      else if (c == '"' || c == '\'') string();
-      else operator_token(brackets);
+      if (is_digit(c))
+        number();
+      else if (is_name_start(c))
+        name();
+      else if (c == '"' || c == '\'')
+        string();
+      else
+        operator_token(brackets);
     }
     line_ = opened;
     fail_here("a tag is not closed, expected '", print ? "}}" : "%}", "'");
   }
 
   size_t digits(size_t at) const {
-    while (at < source_.size() && (is_digit(source_[at]) || (source_[at] == '_' && at + 1 < source_.size() && is_digit(source_[at + 1])))) ++at;
+    while (at < source_.size() &&
+           (is_digit(source_[at]) || (source_[at] == '_' && at + 1 < source_.size() && is_digit(source_[at + 1]))))
+      ++at;
     return at;
   }
 
@@ -257,7 +264,10 @@ class Lexer {
     char32_t code = 0;
     for (size_t i = 0; i < count; ++i) {
       const char c = i < text.size() ? text[i] : '\0';
-      const int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = is_digit(c)            ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) fail_here("an escape has too few hexadecimal digits, expected ", count);
       code = code * 16 + static_cast<char32_t>(digit);
     }

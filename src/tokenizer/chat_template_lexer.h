@@ -9,10 +9,15 @@
 namespace octavo::chat {
 
 enum class TokenKind : uint8_t {
-  kText,                   // outside of tags, whitespace control already applied
-  kPrintBegin, kPrintEnd,  // {{ }}
-  kBlockBegin, kBlockEnd,  // {% %}
-  kName, kString, kInteger, kFloat,
+  kText,  // outside of tags, whitespace control already applied
+  kPrintBegin,
+  kPrintEnd,  // {{ }}
+  kBlockBegin,
+  kBlockEnd,  // {% %}
+  kName,
+  kString,
+  kInteger,
+  kFloat,
   kOperator,
   kEnd,
 };

@@ -47,7 +47,8 @@ Value split_method(Runtime& rt, const Value& self, const Arguments& arguments) {
   }
   const std::string& separator = rt.expect_string("split's separator", *args[0]);
   if (separator.empty()) rt.fail(Code::kInvalid, "split's separator is empty");
-  return strings(rt, from_right ? split_by_from_right(self.text(), separator, limit) : split_by(self.text(), separator, limit));
+  return strings(
+      rt, from_right ? split_by_from_right(self.text(), separator, limit) : split_by(self.text(), separator, limit));
 }
 
 Value split_lines_method(Runtime& rt, const Value& self, const Arguments& arguments) {
@@ -124,20 +125,24 @@ Value view_method(Runtime& rt, const Value& self, const Arguments& arguments) {
   rt.bind("the method", arguments, {}, 0);
   std::vector<Value> out;
   for (const auto& [key, value] : self.dict()->items)
-    out.push_back(flavor == Flavor::kItems ? rt.make_list({key, value}, Flavor::kTuple) : flavor == Flavor::kKeys ? key : value);
+    out.push_back(flavor == Flavor::kItems  ? rt.make_list({key, value}, Flavor::kTuple)
+                  : flavor == Flavor::kKeys ? key
+                                            : value);
   return rt.make_list(std::move(out), flavor);
 }
 
 Value count_items(Runtime& rt, const Value& self, const Arguments& arguments) {
   const auto args = rt.bind("count", arguments, {"value"}, 1);
   const auto& items = self.list()->items;
-  return Value::integer(std::count_if(items.begin(), items.end(), [&](const Value& item) { return rt.equal(item, *args[0]); }));
+  return Value::integer(
+      std::count_if(items.begin(), items.end(), [&](const Value& item) { return rt.equal(item, *args[0]); }));
 }
 
 Value index_item(Runtime& rt, const Value& self, const Arguments& arguments) {
   const auto args = rt.bind("index", arguments, {"value"}, 1);
   const auto& items = self.list()->items;
-  const auto found = std::find_if(items.begin(), items.end(), [&](const Value& item) { return rt.equal(item, *args[0]); });
+  const auto found =
+      std::find_if(items.begin(), items.end(), [&](const Value& item) { return rt.equal(item, *args[0]); });
   if (found == items.end()) rt.fail(Code::kInvalid, "index: the value is not in the list");
   return Value::integer(found - items.begin());
 }
@@ -151,16 +156,28 @@ struct Method {
   std::string_view name;
   Value (*call)(Runtime&, const Value&, const Arguments&);
 };
-constexpr std::array kStringMethods = {
-    Method{"capitalize", change_method<capitalize>}, Method{"count", count_text}, Method{"endswith", affix_method<true>},
-    Method{"find", find_method<false>}, Method{"join", join_method}, Method{"lower", change_method<lower>},
-    Method{"lstrip", strip_method<true, false>}, Method{"removeprefix", remove_affix_method<false>},
-    Method{"removesuffix", remove_affix_method<true>}, Method{"replace", replace_method}, Method{"rfind", find_method<true>},
-    Method{"rsplit", split_method<true>}, Method{"rstrip", strip_method<false, true>}, Method{"split", split_method<false>},
-    Method{"splitlines", split_lines_method}, Method{"startswith", affix_method<false>}, Method{"strip", strip_method<true, true>},
-    Method{"title", change_method<title_method>}, Method{"upper", change_method<upper>}};
+constexpr std::array kStringMethods = {Method{"capitalize", change_method<capitalize>},
+                                       Method{"count", count_text},
+                                       Method{"endswith", affix_method<true>},
+                                       Method{"find", find_method<false>},
+                                       Method{"join", join_method},
+                                       Method{"lower", change_method<lower>},
+                                       Method{"lstrip", strip_method<true, false>},
+                                       Method{"removeprefix", remove_affix_method<false>},
+                                       Method{"removesuffix", remove_affix_method<true>},
+                                       Method{"replace", replace_method},
+                                       Method{"rfind", find_method<true>},
+                                       Method{"rsplit", split_method<true>},
+                                       Method{"rstrip", strip_method<false, true>},
+                                       Method{"split", split_method<false>},
+                                       Method{"splitlines", split_lines_method},
+                                       Method{"startswith", affix_method<false>},
+                                       Method{"strip", strip_method<true, true>},
+                                       Method{"title", change_method<title_method>},
+                                       Method{"upper", change_method<upper>}};
 constexpr std::array kDictMethods = {Method{"get", get_method}, Method{"items", view_method<Flavor::kItems>},
-                                     Method{"keys", view_method<Flavor::kKeys>}, Method{"values", view_method<Flavor::kValues>}};
+                                     Method{"keys", view_method<Flavor::kKeys>},
+                                     Method{"values", view_method<Flavor::kValues>}};
 constexpr std::array kListMethods = {Method{"count", count_items}, Method{"index", index_item}};
 constexpr std::array kLoopMethods = {Method{"cycle", cycle}};
 
@@ -169,7 +186,8 @@ constexpr std::array kLoopMethods = {Method{"cycle", cycle}};
 Value call_method(Runtime& runtime, const Value& self, std::string_view name, const Arguments& arguments) {
   runtime.charge(1);
   const auto from = [&](const auto& methods) {
-    const auto found = std::find_if(methods.begin(), methods.end(), [&](const Method& method) { return method.name == name; });
+    const auto found =
+        std::find_if(methods.begin(), methods.end(), [&](const Method& method) { return method.name == name; });
     if (found == methods.end())
       runtime.fail(Code::kUnsupported, "the method ", quoted(name), " of a ", type_name(self), " is not supported");
     return found->call(runtime, self, arguments);

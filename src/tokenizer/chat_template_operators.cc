@@ -39,9 +39,15 @@ Value power(Runtime& rt, int64_t base, int64_t exponent) {
 Value integers(Runtime& rt, Op op, int64_t a, int64_t b) {
   int64_t out = 0;
   switch (op) {
-    case Op::kAdd: if (__builtin_add_overflow(a, b, &out)) overflow(rt); return Value::integer(out);
-    case Op::kSub: if (__builtin_sub_overflow(a, b, &out)) overflow(rt); return Value::integer(out);
-    case Op::kMul: if (__builtin_mul_overflow(a, b, &out)) overflow(rt); return Value::integer(out);
+    case Op::kAdd:
+      if (__builtin_add_overflow(a, b, &out)) overflow(rt);
+      return Value::integer(out);
+    case Op::kSub:
+      if (__builtin_sub_overflow(a, b, &out)) overflow(rt);
+      return Value::integer(out);
+    case Op::kMul:
+      if (__builtin_mul_overflow(a, b, &out)) overflow(rt);
+      return Value::integer(out);
     case Op::kPow: return power(rt, a, b);
     default: break;
   }
@@ -78,13 +84,15 @@ Value repeat(Runtime& rt, const Value& value, int64_t times) {
   if (const List* list = value.list()) {
     rt.charge(list->items.empty() ? 0 : count > static_cast<uint64_t>(kMaxSteps) ? count : count * list->items.size());
     std::vector<Value> items;
-    for (uint64_t i = 0; i < count && !list->items.empty(); ++i) items.insert(items.end(), list->items.begin(), list->items.end());
+    for (uint64_t i = 0; i < count && !list->items.empty(); ++i)
+      items.insert(items.end(), list->items.begin(), list->items.end());
     return rt.make_list(std::move(items), list->flavor);
   }
   const std::string& text = value.text();
   if (text.empty()) return value;
   if (count > kMaxOutput / text.size())
-    rt.fail(Code::kInvalid, "a string of ", text.size(), " bytes repeated ", count, " times, expected at most ", kMaxOutput, " bytes");
+    rt.fail(Code::kInvalid, "a string of ", text.size(), " bytes repeated ", count, " times, expected at most ",
+            kMaxOutput, " bytes");
   std::string out;
   out.reserve(text.size() * count);
   for (uint64_t i = 0; i < count; ++i) out += text;
@@ -112,7 +120,8 @@ Value negate(Runtime& rt, const Value& value) {
 
 Value calculate(Runtime& rt, Op op, const Value& a, const Value& b) {
   if (a.is_number() && b.is_number())
-    return a.is_float() || b.is_float() ? reals(rt, op, a.as_double(), b.as_double()) : integers(rt, op, a.as_int(), b.as_int());
+    return a.is_float() || b.is_float() ? reals(rt, op, a.as_double(), b.as_double())
+                                        : integers(rt, op, a.as_int(), b.as_int());
   if (op == Op::kAdd && a.is_string() && b.is_string()) return add_strings(rt, a, b);
   if (op == Op::kAdd && a.list() && b.list() && repeatable(a) && a.list()->flavor == b.list()->flavor) {
     std::vector<Value> items = a.list()->items;
@@ -123,7 +132,8 @@ Value calculate(Runtime& rt, Op op, const Value& a, const Value& b) {
   if (op == Op::kMul && repeatable(b) && (a.is_int() || a.is_bool())) return repeat(rt, b, a.as_int());
   if (op == Op::kMod && a.is_string()) rt.fail(Code::kUnsupported, "formatting strings with '%' is not supported");
   if (a.is_undefined() || b.is_undefined())
-    rt.fail(Code::kInvalid, quoted((a.is_undefined() ? a : b).undefined_name()), " is undefined, it was an operand of '", symbol(op), "'");
+    rt.fail(Code::kInvalid, quoted((a.is_undefined() ? a : b).undefined_name()),
+            " is undefined, it was an operand of '", symbol(op), "'");
   rt.fail(Code::kInvalid, "'", symbol(op), "' cannot join a ", type_name(a), " and a ", type_name(b));
 }
 

@@ -13,7 +13,10 @@
 namespace octavo::chat {
 namespace {
 
-struct OpName { std::string_view text; Op op; };
+struct OpName {
+  std::string_view text;
+  Op op;
+};
 constexpr std::array kCompareOps = {OpName{"==", Op::kEq}, OpName{"!=", Op::kNe}, OpName{"<", Op::kLt},
                                     OpName{"<=", Op::kLe}, OpName{">", Op::kGt},  OpName{">=", Op::kGe}};
 constexpr std::array kSumOps = {OpName{"+", Op::kAdd}, OpName{"-", Op::kSub}};
@@ -135,13 +138,20 @@ class Parser {
     const std::string tag = take_name();
     Stmt stmt;
     stmt.line = at_line;
-    if (tag == "if") if_block(stmt);
-    else if (tag == "for") for_block(stmt);
-    else if (tag == "set") set_block(stmt);
-    else if (tag == "macro") macro_block(stmt);
-    else if (tag == "call") call_block(stmt);
-    else if (tag == "filter") filter_block(stmt);
-    else if (tag == "with") with_block(stmt);
+    if (tag == "if")
+      if_block(stmt);
+    else if (tag == "for")
+      for_block(stmt);
+    else if (tag == "set")
+      set_block(stmt);
+    else if (tag == "macro")
+      macro_block(stmt);
+    else if (tag == "call")
+      call_block(stmt);
+    else if (tag == "filter")
+      filter_block(stmt);
+    else if (tag == "with")
+      with_block(stmt);
     else if (tag == "generation") {
       stmt.kind = Stmt::Kind::kScope;
       stmt.body = closed_block("endgeneration");
@@ -221,7 +231,8 @@ class Parser {
       if (!macro.parameters.empty()) expect_op(",");
       Macro::Parameter parameter;
       parameter.name = take_name();
-      if (skip_op("=")) parameter.fallback = expression(true);
+      if (skip_op("="))
+        parameter.fallback = expression(true);
       else if (!macro.parameters.empty() && macro.parameters.back().fallback)
         corrupt("the parameter ", quoted(parameter.name), " needs a default, as the one before it has");
       macro.parameters.push_back(std::move(parameter));
@@ -349,10 +360,12 @@ class Parser {
   }
 
   ExprPtr or_level() {
-    return joined(Expr::Kind::kOr, [&] { return skip_name("or"); }, [&] { return and_level(); });
+    return joined(
+        Expr::Kind::kOr, [&] { return skip_name("or"); }, [&] { return and_level(); });
   }
   ExprPtr and_level() {
-    return joined(Expr::Kind::kAnd, [&] { return skip_name("and"); }, [&] { return not_level(); });
+    return joined(
+        Expr::Kind::kAnd, [&] { return skip_name("and"); }, [&] { return not_level(); });
   }
   template <class Skip, class Part>
   ExprPtr joined(Expr::Kind kind, Skip skip, Part part) {
@@ -380,7 +393,8 @@ class Parser {
   template <size_t n>
   const OpName* operator_of(const std::array<OpName, n>& ops) const {
     if (current().kind != TokenKind::kOperator) return nullptr;
-    const auto found = std::find_if(ops.begin(), ops.end(), [&](const OpName& op) { return op.text == current().text; });
+    const auto found =
+        std::find_if(ops.begin(), ops.end(), [&](const OpName& op) { return op.text == current().text; });
     return found == ops.end() ? nullptr : &*found;
   }
 
@@ -391,10 +405,14 @@ class Parser {
       Op op;
       const bool not_in = is_name("not") && at_ + 1 < tokens_.size() && tokens_[at_ + 1].kind == TokenKind::kName &&
                           tokens_[at_ + 1].text == "in";
-      if (const OpName* found = operator_of(kCompareOps)) op = found->op;
-      else if (is_name("in")) op = Op::kIn;
-      else if (not_in) op = Op::kNotIn;
-      else break;
+      if (const OpName* found = operator_of(kCompareOps))
+        op = found->op;
+      else if (is_name("in"))
+        op = Op::kIn;
+      else if (not_in)
+        op = Op::kNotIn;
+      else
+        break;
       next();
       if (not_in) next();
       if (!out) {
@@ -424,9 +442,9 @@ class Parser {
   }
 
   ExprPtr concat_level() {
-    return joined(Expr::Kind::kConcat, [&] { return skip_op("~"); }, [&] {
-      return chain(kProductOps, [&] { return chain(kPowerOps, [&] { return unary(true); }); });
-    });
+    return joined(
+        Expr::Kind::kConcat, [&] { return skip_op("~"); },
+        [&] { return chain(kProductOps, [&] { return chain(kPowerOps, [&] { return unary(true); }); }); });
   }
 
   ExprPtr unary(bool with_filter) {
@@ -440,11 +458,15 @@ class Parser {
       out = primary();
     }
     std::vector<Suffix> suffixes;
-    while (postfix(suffixes)) {}
+    while (postfix(suffixes)) {
+    }
     while (with_filter && (is_op("|") || is_name("is") || is_op("("))) {
-      if (is_op("|")) filter(suffixes);
-      else if (is_op("(")) call(suffixes);
-      else test(suffixes);
+      if (is_op("|"))
+        filter(suffixes);
+      else if (is_op("("))
+        call(suffixes);
+      else
+        test(suffixes);
     }
     return with_suffixes(std::move(out), std::move(suffixes));
   }
@@ -579,7 +601,8 @@ class Parser {
     }
     item.kind = Suffix::Kind::kSlice;
     item.args.push_back(std::move(first));
-    for (int bound = 0; bound < 2; ++bound) item.args.push_back(skip_op(":") && bound_here() ? expression(true) : nullptr);
+    for (int bound = 0; bound < 2; ++bound)
+      item.args.push_back(skip_op(":") && bound_here() ? expression(true) : nullptr);
     out.push_back(std::move(item));
   }
 
@@ -588,7 +611,8 @@ class Parser {
     while (!is_op(")")) {
       if (!out.args.empty() || !out.named.empty()) expect_op(",");
       if (is_op(")")) break;
-      if (is_op("*") || is_op("**")) unsupported(line(), "calls with '", current().text, "' arguments are not supported");
+      if (is_op("*") || is_op("**"))
+        unsupported(line(), "calls with '", current().text, "' arguments are not supported");
       const bool named = current().kind == TokenKind::kName && tokens_[at_ + 1].kind == TokenKind::kOperator &&
                          tokens_[at_ + 1].text == "=";
       if (named) {
@@ -641,7 +665,8 @@ class Parser {
       const Nesting guard(*this);
       ExprPtr operand = primary();
       std::vector<Suffix> suffixes;
-      while (postfix(suffixes)) {}
+      while (postfix(suffixes)) {
+      }
       item.args.push_back(with_suffixes(std::move(operand), std::move(suffixes)));
     }
     out.push_back(std::move(item));

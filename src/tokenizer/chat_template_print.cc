@@ -30,28 +30,44 @@ class Printer {
 
   void repr(const Value& value) {
     check();
-    if (value.is_undefined()) out += "Undefined";
-    else if (value.is_none()) out += "None";
-    else if (value.is_bool()) out += value.as_int() ? "True" : "False";
-    else if (value.is_int()) out += std::to_string(value.as_int());
-    else if (value.is_float()) out += print_float(value.as_double());
-    else if (value.is_string()) repr_string(value.text());
-    else if (const List* list = value.list()) repr_list(*list);
-    else if (const Dict* dict = value.dict()) repr_dict(*dict);
-    else runtime_.fail(Code::kUnsupported, "printing a ", type_name(value), " is not supported");
+    if (value.is_undefined())
+      out += "Undefined";
+    else if (value.is_none())
+      out += "None";
+    else if (value.is_bool())
+      out += value.as_int() ? "True" : "False";
+    else if (value.is_int())
+      out += std::to_string(value.as_int());
+    else if (value.is_float())
+      out += print_float(value.as_double());
+    else if (value.is_string())
+      repr_string(value.text());
+    else if (const List* list = value.list())
+      repr_list(*list);
+    else if (const Dict* dict = value.dict())
+      repr_dict(*dict);
+    else
+      runtime_.fail(Code::kUnsupported, "printing a ", type_name(value), " is not supported");
   }
 
   void json(const Value& value, const JsonStyle& style, const std::string& newline) {
     check();
-    if (value.is_none()) out += "null";
-    else if (value.is_bool()) out += value.as_int() ? "true" : "false";
-    else if (value.is_int()) out += std::to_string(value.as_int());
-    else if (value.is_float()) json_float(value.as_double());
-    else if (value.is_string()) json_string(value.text(), style.ascii);
-    else if (const Dict* dict = value.dict()) json_dict(*dict, style, newline);
+    if (value.is_none())
+      out += "null";
+    else if (value.is_bool())
+      out += value.as_int() ? "true" : "false";
+    else if (value.is_int())
+      out += std::to_string(value.as_int());
+    else if (value.is_float())
+      json_float(value.as_double());
+    else if (value.is_string())
+      json_string(value.text(), style.ascii);
+    else if (const Dict* dict = value.dict())
+      json_dict(*dict, style, newline);
     else if (const List* list = value.list(); list && (list->flavor == Flavor::kList || list->flavor == Flavor::kTuple))
       json_list(*list, style, newline);
-    else runtime_.fail(Code::kInvalid, "a ", type_name(value), " cannot be written as JSON");
+    else
+      runtime_.fail(Code::kInvalid, "a ", type_name(value), " cannot be written as JSON");
   }
 
  private:
@@ -62,14 +78,22 @@ class Printer {
     out += quote;
     for (size_t at = 0; at < text.size();) {
       const Utf8Char c = decode_utf8(text, at);
-      if (c.code == static_cast<char32_t>(quote) || c.code == '\\') (out += '\\') += static_cast<char>(c.code);
-      else if (c.code == '\n') out += "\\n";
-      else if (c.code == '\r') out += "\\r";
-      else if (c.code == '\t') out += "\\t";
-      else if (!c.valid || is_printable(c.code)) out.append(text, at, c.bytes);
-      else if (c.code < 0x100) append_hex(out += "\\x", c.code, 2);
-      else if (c.code < 0x10000) append_hex(out += "\\u", c.code, 4);
-      else append_hex(out += "\\U", c.code, 8);
+      if (c.code == static_cast<char32_t>(quote) || c.code == '\\')
+        (out += '\\') += static_cast<char>(c.code);
+      else if (c.code == '\n')
+        out += "\\n";
+      else if (c.code == '\r')
+        out += "\\r";
+      else if (c.code == '\t')
+        out += "\\t";
+      else if (!c.valid || is_printable(c.code))
+        out.append(text, at, c.bytes);
+      else if (c.code < 0x100)
+        append_hex(out += "\\x", c.code, 2);
+      else if (c.code < 0x10000)
+        append_hex(out += "\\u", c.code, 4);
+      else
+        append_hex(out += "\\U", c.code, 8);
       at += c.bytes;
     }
     out += quote;
@@ -80,12 +104,25 @@ class Printer {
     const char* close = "]";
     switch (list.flavor) {
       case Flavor::kList: break;
-      case Flavor::kTuple: open = "("; close = list.items.size() == 1 ? ",)" : ")"; break;
-      case Flavor::kKeys: open = "dict_keys(["; close = "])"; break;
-      case Flavor::kValues: open = "dict_values(["; close = "])"; break;
-      case Flavor::kItems: open = "dict_items(["; close = "])"; break;
+      case Flavor::kTuple:
+        open = "(";
+        close = list.items.size() == 1 ? ",)" : ")";
+        break;
+      case Flavor::kKeys:
+        open = "dict_keys([";
+        close = "])";
+        break;
+      case Flavor::kValues:
+        open = "dict_values([";
+        close = "])";
+        break;
+      case Flavor::kItems:
+        open = "dict_items([";
+        close = "])";
+        break;
       case Flavor::kRange: runtime_.fail(Code::kUnsupported, "printing a range is not supported");
-      case Flavor::kGenerator: runtime_.fail(Code::kUnsupported, "printing a generator is not supported (use the list filter)");
+      case Flavor::kGenerator:
+        runtime_.fail(Code::kUnsupported, "printing a generator is not supported (use the list filter)");
     }
     out += open;
     bool first = true;
@@ -111,9 +148,12 @@ class Printer {
   }
 
   void json_float(double value) {
-    if (std::isnan(value)) out += "NaN";
-    else if (std::isinf(value)) out += value > 0 ? "Infinity" : "-Infinity";
-    else out += print_float(value);
+    if (std::isnan(value))
+      out += "NaN";
+    else if (std::isinf(value))
+      out += value > 0 ? "Infinity" : "-Infinity";
+    else
+      out += print_float(value);
   }
 
   void json_string(const std::string& text, bool ascii) {
@@ -121,17 +161,25 @@ class Printer {
     out += '"';
     for (size_t at = 0; at < text.size();) {
       const Utf8Char c = decode_utf8(text, at);
-      if (c.code == '"' || c.code == '\\') (out += '\\') += static_cast<char>(c.code);
-      else if (c.code == '\n') out += "\\n";
-      else if (c.code == '\r') out += "\\r";
-      else if (c.code == '\t') out += "\\t";
-      else if (c.code == '\b') out += "\\b";
-      else if (c.code == '\f') out += "\\f";
-      else if (c.code < 0x20 || (ascii && c.code >= 0x7f && c.code < 0x10000)) append_hex(out += "\\u", c.code, 4);
+      if (c.code == '"' || c.code == '\\')
+        (out += '\\') += static_cast<char>(c.code);
+      else if (c.code == '\n')
+        out += "\\n";
+      else if (c.code == '\r')
+        out += "\\r";
+      else if (c.code == '\t')
+        out += "\\t";
+      else if (c.code == '\b')
+        out += "\\b";
+      else if (c.code == '\f')
+        out += "\\f";
+      else if (c.code < 0x20 || (ascii && c.code >= 0x7f && c.code < 0x10000))
+        append_hex(out += "\\u", c.code, 4);
       else if (ascii && c.code >= 0x10000) {
         append_hex(out += "\\u", 0xd800 + ((c.code - 0x10000) >> 10), 4);
         append_hex(out += "\\u", 0xdc00 + ((c.code - 0x10000) & 0x3ff), 4);
-      } else out.append(text, at, c.bytes);
+      } else
+        out.append(text, at, c.bytes);
       at += c.bytes;
     }
     out += '"';
@@ -163,7 +211,8 @@ class Printer {
     std::vector<const std::pair<Value, Value>*> items;
     for (const auto& item : dict.items) items.push_back(&item);
     if (style.sort_keys)
-      std::stable_sort(items.begin(), items.end(), [&](auto* a, auto* b) { return runtime_.order(a->first, b->first) < 0; });
+      std::stable_sort(items.begin(), items.end(),
+                       [&](auto* a, auto* b) { return runtime_.order(a->first, b->first) < 0; });
     const std::string inner = newline + style.indent;
     const char* separator = "";
     out += '{';
@@ -181,7 +230,8 @@ class Printer {
 
   void json_key(const Value& key, const JsonStyle& style) {
     if (key.is_string()) return json_string(key.text(), style.ascii);
-    if (!key.is_number() && !key.is_none()) runtime_.fail(Code::kInvalid, "a ", type_name(key), " cannot be a key in JSON");
+    if (!key.is_number() && !key.is_none())
+      runtime_.fail(Code::kInvalid, "a ", type_name(key), " cannot be a key in JSON");
     out += '"';
     json(key, style, "");
     out += '"';
@@ -199,7 +249,8 @@ std::string print_float(double value) {
   const double size = std::fabs(value);
   // Python writes an exponent below 1e-4 and from 1e16 on.
   const bool plain = value == 0 || (size >= 1e-4 && size < 1e16);
-  const auto end = std::to_chars(digits, digits + sizeof digits, value, plain ? std::chars_format::fixed : std::chars_format::scientific);
+  const auto end = std::to_chars(digits, digits + sizeof digits, value,
+                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
   std::string out(digits, end.ptr);
   if (plain && out.find('.') == std::string::npos) out += ".0";
   return out;

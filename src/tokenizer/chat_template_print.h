@@ -11,7 +11,7 @@ std::string print_float(double value);  // Python's repr of a float
 
 struct JsonStyle {
   bool ascii = false, sort_keys = false, pretty = false;
-  std::string indent;                        // of one level, when pretty
+  std::string indent;  // of one level, when pretty
   std::string item_separator = ", ", key_separator = ": ";
 };
 std::string to_json(Runtime& runtime, const Value& value, const JsonStyle& style);

@@ -12,15 +12,15 @@ namespace octavo::chat {
 namespace {
 
 // In Python a dict's methods hide its keys for `dict.name`, also those that this evaluator does not call.
-constexpr std::array<std::string_view, 11> kDictMethods = {"clear", "copy",       "fromkeys", "get",   "items", "keys",
+constexpr std::array<std::string_view, 11> kDictMethods = {"clear", "copy",    "fromkeys",   "get",    "items", "keys",
                                                            "pop",   "popitem", "setdefault", "update", "values"};
 constexpr std::array<std::string_view, 47> kStringMethods = {
-    "capitalize", "casefold",  "center",    "count",     "encode",     "endswith",  "expandtabs",   "find",
-    "format",     "format_map", "index",    "isalnum",   "isalpha",    "isascii",   "isdecimal",    "isdigit",
-    "isidentifier", "islower", "isnumeric", "isprintable", "isspace",  "istitle",   "isupper",      "join",
-    "ljust",      "lower",     "lstrip",    "maketrans", "partition",  "removeprefix", "removesuffix", "replace",
-    "rfind",      "rindex",    "rjust",     "rpartition", "rsplit",    "rstrip",    "split",        "splitlines",
-    "startswith", "strip",     "swapcase",  "title",     "translate",  "upper",     "zfill"};
+    "capitalize",   "casefold",   "center",    "count",       "encode",    "endswith",     "expandtabs",   "find",
+    "format",       "format_map", "index",     "isalnum",     "isalpha",   "isascii",      "isdecimal",    "isdigit",
+    "isidentifier", "islower",    "isnumeric", "isprintable", "isspace",   "istitle",      "isupper",      "join",
+    "ljust",        "lower",      "lstrip",    "maketrans",   "partition", "removeprefix", "removesuffix", "replace",
+    "rfind",        "rindex",     "rjust",     "rpartition",  "rsplit",    "rstrip",       "split",        "splitlines",
+    "startswith",   "strip",      "swapcase",  "title",       "translate", "upper",        "zfill"};
 constexpr std::array<std::string_view, 2> kListMethods = {"count", "index"};
 
 template <size_t n>
@@ -44,7 +44,8 @@ Value loop_attribute(const Loop& loop, std::string_view name) {
   if (name == "depth") return Value::integer(loop.nesting + 1);
   if (name == "depth0") return Value::integer(loop.nesting);
   if (name == "previtem") return index > 0 ? loop.items[loop.index - 1] : Value::undefined("there is no previous item");
-  if (name == "nextitem") return index + 1 < length ? loop.items[loop.index + 1] : Value::undefined("there is no next item");
+  if (name == "nextitem")
+    return index + 1 < length ? loop.items[loop.index + 1] : Value::undefined("there is no next item");
   return Value::undefined(name);
 }
 
@@ -57,7 +58,8 @@ void Runtime::charge(uint64_t steps) {
 }
 
 Value Runtime::make_string(std::string text, bool markup) {
-  if (text.size() > kMaxOutput) fail(Code::kInvalid, "a string of ", text.size(), " bytes, expected at most ", kMaxOutput);
+  if (text.size() > kMaxOutput)
+    fail(Code::kInvalid, "a string of ", text.size(), " bytes, expected at most ", kMaxOutput);
   charge_bytes(text.size());
   return Value::string(std::move(text), markup);
 }
@@ -89,13 +91,14 @@ Value Runtime::make_dict(std::vector<std::pair<Value, Value>> items) {
   charge(items.size() + items.size() * items.size() / 64);  // keys are compared pair by pair
   auto dict = std::make_shared<Dict>();
   for (auto& [key, value] : items) {
-    if (!hashable(key))
-      fail(Code::kInvalid, "a ", type_name(key), " cannot be a key of a dict");
+    if (!hashable(key)) fail(Code::kInvalid, "a ", type_name(key), " cannot be a key of a dict");
     dict->depth = std::max({dict->depth, value.depth() + 1, key.depth() + 1});
     dict->weight += key.weight() + value.weight();
     check_weight(dict->weight);
-    if (const Value* known = dict->find(key)) const_cast<Value&>(*known) = std::move(value);  // ours until returned
-    else dict->items.emplace_back(std::move(key), std::move(value));
+    if (const Value* known = dict->find(key))
+      const_cast<Value&>(*known) = std::move(value);  // ours until returned
+    else
+      dict->items.emplace_back(std::move(key), std::move(value));
   }
   check_depth(dict->depth);
   return Value::Data(std::shared_ptr<const Dict>(std::move(dict)));
@@ -123,7 +126,8 @@ Value Runtime::make_method(const Value& self, std::string_view name) {
 }
 
 Value Runtime::attribute(const Value& value, std::string_view name) {
-  if (value.is_undefined()) fail(Code::kInvalid, quoted(value.undefined_name()), " is undefined, its member ", quoted(name), " was asked for");
+  if (value.is_undefined())
+    fail(Code::kInvalid, quoted(value.undefined_name()), " is undefined, its member ", quoted(name), " was asked for");
   if (const Dict* dict = value.dict()) {
     if (holds(kDictMethods, name)) return make_method(value, name);
     charge(dict->items.size() / 16);
@@ -138,13 +142,15 @@ Value Runtime::attribute(const Value& value, std::string_view name) {
     if (name == "cycle" || name == "changed") return make_method(value, name);
     return loop_attribute(*loop, name);
   } else if (const List* list = value.list()) {
-    if ((list->flavor == Flavor::kList || list->flavor == Flavor::kTuple) && holds(kListMethods, name)) return make_method(value, name);
+    if ((list->flavor == Flavor::kList || list->flavor == Flavor::kTuple) && holds(kListMethods, name))
+      return make_method(value, name);
   }
   return Value::undefined(name);
 }
 
 Value Runtime::item(const Value& value, const Value& key) {
-  if (value.is_undefined()) fail(Code::kInvalid, quoted(value.undefined_name()), " is undefined, an item of it was asked for");
+  if (value.is_undefined())
+    fail(Code::kInvalid, quoted(value.undefined_name()), " is undefined, an item of it was asked for");
   if (const Dict* dict = value.dict()) {
     charge(dict->items.size() / 16 * key.weight());
     if (const Value* found = dict->find(key)) return *found;
@@ -154,7 +160,8 @@ Value Runtime::item(const Value& value, const Value& key) {
   if (key.is_int() || key.is_bool()) {
     int64_t index = key.as_int();
     if (const List* list = value.list()) {
-      const bool indexed = list->flavor == Flavor::kList || list->flavor == Flavor::kTuple || list->flavor == Flavor::kRange;
+      const bool indexed =
+          list->flavor == Flavor::kList || list->flavor == Flavor::kTuple || list->flavor == Flavor::kRange;
       const auto size = static_cast<int64_t>(list->items.size());
       if (index < 0) index += size;
       if (indexed && index >= 0 && index < size) return list->items[static_cast<size_t>(index)];
@@ -177,8 +184,10 @@ Value Runtime::item(const Value& value, const Value& key) {
 Value Runtime::slice(const Value& value, const Value& start, const Value& stop, const Value& step) {
   const bool is_string = value.is_string();
   const List* list = value.list();
-  if (value.is_undefined()) fail(Code::kInvalid, quoted(value.undefined_name()), " is undefined, a slice of it was asked for");
-  if (!is_string && (!list || (list->flavor != Flavor::kList && list->flavor != Flavor::kTuple && list->flavor != Flavor::kRange)))
+  if (value.is_undefined())
+    fail(Code::kInvalid, quoted(value.undefined_name()), " is undefined, a slice of it was asked for");
+  if (!is_string &&
+      (!list || (list->flavor != Flavor::kList && list->flavor != Flavor::kTuple && list->flavor != Flavor::kRange)))
     fail(Code::kInvalid, "a ", type_name(value), " cannot be sliced");
   std::vector<size_t> offsets;
   if (is_string) {
@@ -243,7 +252,8 @@ int64_t Runtime::length(const Value& value) {
     charge_bytes(value.text().size());
     return count_characters(value.text());
   }
-  if (const List* list = value.list(); list && list->flavor != Flavor::kGenerator) return static_cast<int64_t>(list->items.size());
+  if (const List* list = value.list(); list && list->flavor != Flavor::kGenerator)
+    return static_cast<int64_t>(list->items.size());
   if (const Dict* dict = value.dict()) return static_cast<int64_t>(dict->items.size());
   if (const Loop* loop = value.loop()) return static_cast<int64_t>(loop->items.size());
   fail(Code::kInvalid, "a ", type_name(value), " has no length");
@@ -281,7 +291,8 @@ int Runtime::order(const Value& a, const Value& b) {
     const int order = a.text().compare(b.text());
     return order < 0 ? -1 : order > 0;
   }
-  if (const List *x = a.list(), *y = b.list(); x && y && x->flavor == y->flavor && (x->flavor == Flavor::kList || x->flavor == Flavor::kTuple)) {
+  if (const List* x = a.list(), *y = b.list();
+      x && y && x->flavor == y->flavor && (x->flavor == Flavor::kList || x->flavor == Flavor::kTuple)) {
     for (size_t i = 0; i < std::min(x->items.size(), y->items.size()); ++i)
       if (!equal(x->items[i], y->items[i])) return order(x->items[i], y->items[i]);
     return x->items.size() < y->items.size() ? -1 : x->items.size() > y->items.size();
@@ -300,7 +311,8 @@ std::vector<const Value*> Runtime::bind(std::string_view function, const Argumen
                                         std::initializer_list<std::string_view> parameters, size_t required) {
   std::vector<const Value*> bound(parameters.size(), nullptr);
   if (arguments.positional.size() > parameters.size())
-    fail(Code::kInvalid, function, " takes at most ", parameters.size(), " arguments, found ", arguments.positional.size());
+    fail(Code::kInvalid, function, " takes at most ", parameters.size(), " arguments, found ",
+         arguments.positional.size());
   for (size_t i = 0; i < arguments.positional.size(); ++i) bound[i] = &arguments.positional[i];
   for (const auto& [name, value] : arguments.named) {
     const auto* at = std::find(parameters.begin(), parameters.end(), name);
@@ -320,7 +332,8 @@ const std::string& Runtime::expect_string(std::string_view what, const Value& va
 }
 
 int64_t Runtime::expect_int(std::string_view what, const Value& value) {
-  if (!value.is_int() && !value.is_bool()) fail(Code::kInvalid, what, " is a ", type_name(value), ", expected an integer");
+  if (!value.is_int() && !value.is_bool())
+    fail(Code::kInvalid, what, " is a ", type_name(value), ", expected an integer");
   return value.as_int();
 }
 

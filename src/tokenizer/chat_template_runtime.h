@@ -14,9 +14,9 @@
 
 namespace octavo::chat {
 
-constexpr int kMaxDepth = 128;                        // nesting of a template, of macro calls and of values
-constexpr int64_t kMaxSteps = 1'000'000;              // nodes evaluated, items made and 256-byte pieces of text made
-constexpr size_t kMaxOutput = size_t{4} << 20;        // bytes, for the result and for any string on the way
+constexpr int kMaxDepth = 128;                  // nesting of a template, of macro calls and of values
+constexpr int64_t kMaxSteps = 1'000'000;        // nodes evaluated, items made and 256-byte pieces of text made
+constexpr size_t kMaxOutput = size_t{4} << 20;  // bytes, for the result and for any string on the way
 constexpr size_t kStepBytes = 256;
 
 struct Arguments {

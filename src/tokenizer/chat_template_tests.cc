@@ -32,8 +32,13 @@ struct Test {
   size_t arguments;
   bool (*holds)(Runtime&, const Value& value, const Value* other);
 };
-#define OCTAVO_TEST(name, arguments, expression) \
-  Test { name, arguments, [](Runtime& rt, const Value& v, const Value* o) -> bool { (void)rt, (void)v, (void)o; return expression; } }
+#define OCTAVO_TEST(name, arguments, expression)                               \
+  Test {                                                                       \
+    name, arguments, [](Runtime& rt, const Value& v, const Value* o) -> bool { \
+      (void)rt, (void)v, (void)o;                                              \
+      return expression;                                                       \
+    }                                                                          \
+  }
 constexpr std::array kTests = {
     OCTAVO_TEST("defined", 0, !v.is_undefined()),
     OCTAVO_TEST("undefined", 0, v.is_undefined()),

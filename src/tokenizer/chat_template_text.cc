@@ -67,8 +67,8 @@ bool is_space(char32_t c) {
 
 bool is_printable(char32_t c) {
   if (c == ' ') return true;
-  constexpr uint32_t kHidden = U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CS_MASK | U_GC_CO_MASK | U_GC_CN_MASK |
-                               U_GC_ZL_MASK | U_GC_ZP_MASK | U_GC_ZS_MASK;
+  constexpr uint32_t kHidden = U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CS_MASK | U_GC_CO_MASK | U_GC_CN_MASK | U_GC_ZL_MASK |
+                               U_GC_ZP_MASK | U_GC_ZS_MASK;
   return (U_GET_GC_MASK(static_cast<UChar32>(c)) & kHidden) == 0;
 }
 
@@ -129,7 +129,8 @@ std::vector<std::string_view> split_by(std::string_view text, std::string_view s
   return parts;
 }
 
-std::vector<std::string_view> split_by_from_right(std::string_view text, std::string_view separator, int64_t max_split) {
+std::vector<std::string_view> split_by_from_right(std::string_view text, std::string_view separator,
+                                                  int64_t max_split) {
   std::vector<std::string_view> parts;
   while (max_split < 0 || static_cast<int64_t>(parts.size()) < max_split) {
     const size_t found = text.rfind(separator);
@@ -219,7 +220,8 @@ std::string title_filter(std::string_view text) {
   };
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = decode_utf8(text, at);
-    if (c.valid && (is_space(c.code) || (c.code < 0x80 && std::string_view("-({[<").find(static_cast<char>(c.code)) != std::string_view::npos))) {
+    if (c.valid && (is_space(c.code) || (c.code < 0x80 && std::string_view("-({[<").find(static_cast<char>(c.code)) !=
+                                                              std::string_view::npos))) {
       flush(at);
       out += text.substr(at, c.bytes);
       word = at + c.bytes;

@@ -24,9 +24,9 @@ std::string replace_text(std::string_view text, std::string_view from, std::stri
 
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
-std::string capitalize(std::string_view text);     // first character upper, the others lower
-std::string title_method(std::string_view text);   // str.title: each run of letters
-std::string title_filter(std::string_view text);   // the filter: after whitespace, '-', '(', '{', '[', '<'
+std::string capitalize(std::string_view text);    // first character upper, the others lower
+std::string title_method(std::string_view text);  // str.title: each run of letters
+std::string title_filter(std::string_view text);  // the filter: after whitespace, '-', '(', '{', '[', '<'
 
 int64_t count_characters(std::string_view text);
 // Byte offsets of each character, and of the end.

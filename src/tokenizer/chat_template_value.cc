@@ -77,10 +77,10 @@ bool equals(const Value& a, const Value& b) {
   if (a.is_string() && b.is_string()) return a.text() == b.text();
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();
   if (a.is_none() || b.is_none()) return a.is_none() && b.is_none();
-  if (const List *x = a.list(), *y = b.list(); x && y)
+  if (const List* x = a.list(), *y = b.list(); x && y)
     return x == y || (x->flavor == y->flavor && x->flavor != Flavor::kGenerator && x->items.size() == y->items.size() &&
                       std::equal(x->items.begin(), x->items.end(), y->items.begin(), equals));
-  if (const Dict *x = a.dict(), *y = b.dict(); x && y) {
+  if (const Dict* x = a.dict(), *y = b.dict(); x && y) {
     if (x == y) return true;
     if (x->items.size() != y->items.size()) return false;
     return std::all_of(x->items.begin(), x->items.end(), [&](const auto& item) {

@@ -29,9 +29,9 @@ struct Text {
 
 class Value {
  public:
-  using Data = std::variant<Undefined, None, bool, int64_t, double, Text, std::shared_ptr<const List>,
-                            std::shared_ptr<const Dict>, Namespace*, std::shared_ptr<Loop>,
-                            std::shared_ptr<const Callable>>;
+  using Data =
+      std::variant<Undefined, None, bool, int64_t, double, Text, std::shared_ptr<const List>,
+                   std::shared_ptr<const Dict>, Namespace*, std::shared_ptr<Loop>, std::shared_ptr<const Callable>>;
   Value() = default;  // undefined, without a name
   Value(Data data) : data_(std::move(data)) {}
   static Value undefined(std::string_view name) { return Data(Undefined{std::make_shared<const std::string>(name)}); }
@@ -62,8 +62,9 @@ class Value {
   double as_double() const { return is_float() ? std::get<double>(data_) : static_cast<double>(as_int()); }
   // The name an undefined value was looked up by.
   std::string undefined_name() const;
-  int depth() const;        // 0 for scalars
-  uint64_t weight() const;  // nodes and 256-byte pieces of text a walk over the value meets, shared parts counted each time
+  int depth() const;  // 0 for scalars
+  uint64_t weight()
+      const;  // nodes and 256-byte pieces of text a walk over the value meets, shared parts counted each time
 
   const Data& data() const { return data_; }
 
@@ -109,10 +110,10 @@ struct Callable {
   enum class Kind : uint8_t { kFunction, kMethod, kMacro };
   Kind kind = Kind::kFunction;
   std::string name;
-  Value self;                     // kMethod
+  Value self;  // kMethod
   int depth = 0;
-  const Macro* macro = nullptr;   // kMacro
-  std::weak_ptr<Scope> scope;     // kMacro: where it was defined; weak, because the scope holds the macro
+  const Macro* macro = nullptr;  // kMacro
+  std::weak_ptr<Scope> scope;    // kMacro: where it was defined; weak, because the scope holds the macro
 };
 
 bool truth(const Value& value);

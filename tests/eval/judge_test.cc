@@ -1,5 +1,5 @@
-// Perplexity and KL divergence of the tiny models against sums that a reader can follow, taken from logits that the model
-// gives when each window is run alone, and from those of `transformers` (expected.bin).
+// Perplexity and KL divergence of the tiny models against sums that a reader can follow, taken from logits that the
+// model gives when each window is run alone, and from those of `transformers` (expected.bin).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -47,7 +47,8 @@ TEST_P(JudgeTest, PerplexityIsThatOfTransformersLogits) {
   const Windows windows = {std::span(golden.tokens).first(static_cast<size_t>(golden.prompt))};
   double sum = 0;
   for (int32_t at = 0; at + 1 < golden.prompt; ++at)
-    sum += nll_of(golden.prompt_logits.data() + int64_t{at} * golden.vocab, golden.vocab, golden.tokens[static_cast<size_t>(at) + 1]);
+    sum += nll_of(golden.prompt_logits.data() + int64_t{at} * golden.vocab, golden.vocab,
+                  golden.tokens[static_cast<size_t>(at) + 1]);
   const PplResult found = perplexity(model, windows, PplMode::kHf, -1);
   EXPECT_EQ(found.tokens, golden.prompt - 1);
   EXPECT_EQ(found.windows, 1);
@@ -89,7 +90,8 @@ TEST(Perplexity, ScoresEachModeByItsRule) {
       EXPECT_EQ(found.tokens, static_cast<int64_t>(expected.size())) << ctx;
       EXPECT_NEAR(found.mean_nll, mean, 1e-12) << ctx;
       if (count > 1) {
-        EXPECT_NEAR(found.standard_error, std::exp(mean) * std::sqrt(squares / count / (count - 1)), 1e-9 * std::exp(mean));
+        EXPECT_NEAR(found.standard_error, std::exp(mean) * std::sqrt(squares / count / (count - 1)),
+                    1e-9 * std::exp(mean));
       }
     }
   }
@@ -114,7 +116,8 @@ TEST(Perplexity, IsTheSameForAnyThreadsAndReportsProgress) {
     done = event.done;
     total = event.total;
   };
-  EXPECT_EQ(perplexity(a, windows, PplMode::kHf, -1).mean_nll, perplexity(b, windows, PplMode::kHf, -1, progress, &three).mean_nll);
+  EXPECT_EQ(perplexity(a, windows, PplMode::kHf, -1).mean_nll,
+            perplexity(b, windows, PplMode::kHf, -1, progress, &three).mean_nll);
   EXPECT_EQ(done, total);
   EXPECT_EQ(done, 14 * 49);
 }
@@ -131,7 +134,8 @@ TEST(Perplexity, RunsLongRopeWindowsWhole) {
   const int64_t first = length / 2;
   for (int64_t at = first; at + 1 < length; ++at)
     sum += nll_of(logits.data() + at * vocab, vocab, text[static_cast<size_t>(at) + 1]);
-  EXPECT_NEAR(perplexity(model, windows, PplMode::kLlamacpp, -1).mean_nll, sum / static_cast<double>(length - 1 - first), 1e-12);
+  EXPECT_NEAR(perplexity(model, windows, PplMode::kLlamacpp, -1).mean_nll,
+              sum / static_cast<double>(length - 1 - first), 1e-12);
 }
 
 TEST(KlDivergence, IsZeroForEqualModels) {

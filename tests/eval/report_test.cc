@@ -50,8 +50,9 @@ Json sample(Json::Array layers, bool judged) {
   out.set("layers", Json(std::move(layers)));
   Json kl = Json::object();
   int value = 1;
-  for (const char* key : {"mean", "standard_error", "median", "p90", "p95", "p99", "p999", "max", "same_top", "same_top_standard_error",
-                          "mean_dp", "rms_dp", "ppl_model", "ppl_reference", "tokens", "windows", "seconds"})
+  for (const char* key :
+       {"mean", "standard_error", "median", "p90", "p95", "p99", "p999", "max", "same_top", "same_top_standard_error",
+        "mean_dp", "rms_dp", "ppl_model", "ppl_reference", "tokens", "windows", "seconds"})
     kl.set(key, 0.125 * value++);
   Json eval = Json::object();
   eval.set("windows", Json::object());
@@ -75,7 +76,8 @@ std::string ill_formed(const std::string& html) {
       if (name != "meta") open.push_back(name);
       continue;
     }
-    if (open.empty() || open.back() != name) return "found </" + name + ">, open is " + (open.empty() ? "nothing" : open.back());
+    if (open.empty() || open.back() != name)
+      return "found </" + name + ">, open is " + (open.empty() ? "nothing" : open.back());
     open.pop_back();
   }
   return open.empty() ? "" : "left open: " + open.back();
@@ -89,7 +91,8 @@ size_t count(const std::string& text, const std::string& part) {
 
 TEST(Report, ShowsEveryLayerInTableAndPlots) {
   Json::Array layers;
-  for (int i = 0; i < 210; ++i) layers.push_back(layer("model.layers." + std::to_string(i) + ".mlp.up_proj", 0.001 * i));
+  for (int i = 0; i < 210; ++i)
+    layers.push_back(layer("model.layers." + std::to_string(i) + ".mlp.up_proj", 0.001 * i));
   const std::string html = render_report(sample(layers, true));
   EXPECT_EQ(ill_formed(html), "");
   for (int i = 0; i < 210; ++i)  // the table, and the bars of output error, weight error and time
@@ -108,21 +111,24 @@ TEST(Report, EscapesWhatComesFromOutside) {
 
 TEST(Report, LoadsNothingFromElsewhere) {
   const std::string html = render_report(sample({layer("a", 0.1)}, true));
-  for (const char* part : {"src=", "href=", "url(", "@import", "<link", "<iframe"}) EXPECT_EQ(html.find(part), std::string::npos) << part;
+  for (const char* part : {"src=", "href=", "url(", "@import", "<link", "<iframe"})
+    EXPECT_EQ(html.find(part), std::string::npos) << part;
   EXPECT_EQ(count(html, "http"), count(html, "http://www.w3.org/2000/svg"));  // a name, not an address
   EXPECT_NE(html.find("prefers-color-scheme:dark"), std::string::npos);
 }
 
 TEST(Report, ShowsSizesAndJudgement) {
   const std::string html = render_report(sample({layer("a", 0.1)}, true));
-  for (const char* part : {"2.0 MB", "0.5 MB", "4.00", "1.7500", "1.6250"}) EXPECT_NE(html.find(part), std::string::npos) << part;
+  for (const char* part : {"2.0 MB", "0.5 MB", "4.00", "1.7500", "1.6250"})
+    EXPECT_NE(html.find(part), std::string::npos) << part;
   const std::string unjudged = render_report(sample({layer("a", 0.1)}, false));
   EXPECT_EQ(ill_formed(unjudged), "");
   EXPECT_EQ(unjudged.find("1.7500"), std::string::npos);
 }
 
 TEST(Report, DrawsWhatIsNotFiniteOrAbsent) {
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 0.0, 1e-300, 1e300}) {
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 0.0, 1e-300, 1e300}) {
     const std::string html = render_report(sample({layer("a", bad), layer("b", 0.5)}, true));
     EXPECT_EQ(ill_formed(html), "");
     for (const char* attribute : {"height=\"nan", "height=\"inf", "y=\"nan", "y=\"-nan", "y=\"inf", "height=\"-"})

@@ -50,7 +50,11 @@ TEST(CutWindows, TakesWhatThePlanSays) {
 
 TEST(CutWindows, RefusesWhatDoesNotFit) {
   const std::vector<int32_t> text = iota_tokens(10);
-  struct Refusal { WindowPlan plan; Code code; const char* part; };
+  struct Refusal {
+    WindowPlan plan;
+    Code code;
+    const char* part;
+  };
   const Refusal cases[] = {
       {{.ctx = 11}, Code::kInvalid, "10 tokens, which is 0 windows of 11"},
       {{.ctx = 4, .count = 3}, Code::kInvalid, "2 windows of 4 tokens every 4 from token 0; expected 3"},
@@ -108,7 +112,8 @@ void check_pieces(const std::vector<int64_t>& lengths, int64_t max_rows, int64_t
 TEST(CutPieces, FeedsEachTokenOnceWithinTheBound) {
   const auto all = [](int64_t) -> int64_t { return 0; };
   const auto half = [](int64_t length) { return length / 2; };
-  const std::vector<int64_t> shapes[] = {{2}, {64, 64, 64}, {5, 5, 5, 5, 5}, {512, 512}, {257, 2, 2, 300, 1000, 3, 4}, {256, 257, 258}};
+  const std::vector<int64_t> shapes[] = {
+      {2}, {64, 64, 64}, {5, 5, 5, 5, 5}, {512, 512}, {257, 2, 2, 300, 1000, 3, 4}, {256, 257, 258}};
   for (const auto& lengths : shapes)
     for (const int64_t max_rows : {1, 7, 16, 256}) {
       check_pieces(lengths, max_rows, all);

@@ -1,4 +1,5 @@
-// Any bytes as a chat template: parsed and rendered, or refused by an Error that is no bug of ours. Budgets end the rest.
+// Any bytes as a chat template: parsed and rendered, or refused by an Error that is no bug of ours. Budgets end the
+// rest.
 #include <cstdlib>
 #include <string_view>
 

@@ -73,34 +73,61 @@ void refuse(const std::string& source, Code code, const std::string& part) {
     ADD_FAILURE() << source.substr(0, 200) << "\n  gave " << found.substr(0, 200);
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), code) << source.substr(0, 200) << "\n  " << error.what();
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << source.substr(0, 200) << "\n  " << error.what();
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+        << source.substr(0, 200) << "\n  " << error.what();
   }
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10)) << source.substr(0, 200);
 }
 
 TEST(ChatTemplate, NamesTheUnsupportedConstructAndItsLine) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"\n\n{% include 'x' %}", "line 3: the tag 'include'"}, {"{% import 'x' as y %}", "the tag 'import'"},
-      {"{% extends 'x' %}", "the tag 'extends'"}, {"{% block a %}{% endblock %}", "the tag 'block'"},
-      {"{% do x %}", "the tag 'do'"}, {"{{ x | attr('y') }}", "the filter 'attr'"}, {"\n{{ x | groupby('y') }}", "line 2: the filter 'groupby'"},
-      {"{{ x is sameas y }}", "the test 'sameas'"}, {"{% for x in y recursive %}{% endfor %}", "recursive loops"},
-      {"{{ f(*x) }}", "'*' arguments"}, {"{{ 'a%s' % 'b' }}", "formatting strings"}, {"{{ 'a'.format() }}", "the method 'format' of a str"},
-      {"{{ {}.pop('a') }}", "the method 'pop' of a dict"}, {"{{ joiner() }}", "'joiner'"}, {"{{ 99999999999999999999 }}", "64 bits"},
-      {"{{ 9223372036854775807 + 1 }}", "64 bits"}, {"{{ 0x10 }}", "base 2, 8 or 16"}, {"{{ [1] | map('nope') | list }}", "the filter 'nope'"},
-      {"{{ [1] | select('nope') | list }}", "the test 'nope'"}, {"{{ strftime_now('%Q') }}", "strftime directive"},
-      {"{{ strftime_now('%09999999d') }}", "strftime directive"}};
+  const std::pair<const char*, const char*> cases[] = {{"\n\n{% include 'x' %}", "line 3: the tag 'include'"},
+                                                       {"{% import 'x' as y %}", "the tag 'import'"},
+                                                       {"{% extends 'x' %}", "the tag 'extends'"},
+                                                       {"{% block a %}{% endblock %}", "the tag 'block'"},
+                                                       {"{% do x %}", "the tag 'do'"},
+                                                       {"{{ x | attr('y') }}", "the filter 'attr'"},
+                                                       {"\n{{ x | groupby('y') }}", "line 2: the filter 'groupby'"},
+                                                       {"{{ x is sameas y }}", "the test 'sameas'"},
+                                                       {"{% for x in y recursive %}{% endfor %}", "recursive loops"},
+                                                       {"{{ f(*x) }}", "'*' arguments"},
+                                                       {"{{ 'a%s' % 'b' }}", "formatting strings"},
+                                                       {"{{ 'a'.format() }}", "the method 'format' of a str"},
+                                                       {"{{ {}.pop('a') }}", "the method 'pop' of a dict"},
+                                                       {"{{ joiner() }}", "'joiner'"},
+                                                       {"{{ 99999999999999999999 }}", "64 bits"},
+                                                       {"{{ 9223372036854775807 + 1 }}", "64 bits"},
+                                                       {"{{ 0x10 }}", "base 2, 8 or 16"},
+                                                       {"{{ [1] | map('nope') | list }}", "the filter 'nope'"},
+                                                       {"{{ [1] | select('nope') | list }}", "the test 'nope'"},
+                                                       {"{{ strftime_now('%Q') }}", "strftime directive"},
+                                                       {"{{ strftime_now('%09999999d') }}", "strftime directive"}};
   for (const auto& [source, part] : cases) refuse(source, Code::kUnsupported, part);
 }
 
 TEST(ChatTemplate, RefusesMalformedTemplates) {
   const std::pair<const char*, const char*> cases[] = {
-      {"{{ a", "not closed"}, {"{% if a", "not closed"}, {"{# a", "not closed"}, {"{% raw %}a", "not closed"},
-      {"{{ 'a }}", "not closed"}, {"{% if a %}", "'{% endif %}'"}, {"{% for a in b %}", "'{% endfor %}'"},
-      {"\n{% endif %}", "line 2: unknown tag 'endif'"}, {"{{ }}", "an expression"}, {"{{ a b }}", "found 'b'"}, {"{{ (a }}", "unexpected '}'"},
-      {"{{ a ] }}", "unexpected ']'"}, {"{{ a ? b }}", "unexpected character"}, {"{% set 1 = 2 %}", "a name"},
-      {"{% break %}", "outside of a loop"}, {"{% for x in y %}{% macro f() %}{% break %}{% endmacro %}{% endfor %}", "outside of a loop"},
-      {"{{ '\\u12' }}", "hexadecimal"}, {"{{ '\\ud800' }}", "no Unicode character"}, {"{% set true = 1 %}", "cannot assign"},
-      {"{{ f(a=1, 2) }}", "an argument without a name"}, {"{% nope %}", "unknown tag 'nope'"}, {"{% if %}{% endif %}", "an expression"}};
+      {"{{ a", "not closed"},
+      {"{% if a", "not closed"},
+      {"{# a", "not closed"},
+      {"{% raw %}a", "not closed"},
+      {"{{ 'a }}", "not closed"},
+      {"{% if a %}", "'{% endif %}'"},
+      {"{% for a in b %}", "'{% endfor %}'"},
+      {"\n{% endif %}", "line 2: unknown tag 'endif'"},
+      {"{{ }}", "an expression"},
+      {"{{ a b }}", "found 'b'"},
+      {"{{ (a }}", "unexpected '}'"},
+      {"{{ a ] }}", "unexpected ']'"},
+      {"{{ a ? b }}", "unexpected character"},
+      {"{% set 1 = 2 %}", "a name"},
+      {"{% break %}", "outside of a loop"},
+      {"{% for x in y %}{% macro f() %}{% break %}{% endmacro %}{% endfor %}", "outside of a loop"},
+      {"{{ '\\u12' }}", "hexadecimal"},
+      {"{{ '\\ud800' }}", "no Unicode character"},
+      {"{% set true = 1 %}", "cannot assign"},
+      {"{{ f(a=1, 2) }}", "an argument without a name"},
+      {"{% nope %}", "unknown tag 'nope'"},
+      {"{% if %}{% endif %}", "an expression"}};
   for (const auto& [source, part] : cases) refuse(source, Code::kCorrupt, part);
 }
 
@@ -126,25 +153,34 @@ TEST(ChatTemplate, StopsAtItsBudgets) {
   refuse("{{ 'a' * 1000000000 }}", Code::kInvalid, "repeated");
   refuse("{{ [1] * 1000000000 }}", Code::kInvalid, "steps");
   refuse("{{ [1, 2] * 9223372036854775807 }}", Code::kInvalid, "steps");
-  refuse("{% for i in range(3000) %}{{ 'a' * 4000 }}{% endfor %}", Code::kInvalid, "the output has more than 4194304 bytes");
+  refuse("{% for i in range(3000) %}{{ 'a' * 4000 }}{% endfor %}", Code::kInvalid,
+         "the output has more than 4194304 bytes");
   refuse("{% set x = 'a' * 4000000 %}{{ x | replace('a', x) }}", Code::kInvalid, "bytes");
   refuse("{% set x = 'a' * 4000000 %}{{ x ~ x }}", Code::kInvalid, "bytes");
   refuse("{% set x = 'a' * 4000000 %}{{ [x, x, x] | join(x) }}", Code::kInvalid, "bytes");
-  refuse("{% set x = 'a' * 4000000 %}{% for i in range(9999) %}{% set y = x | upper %}{% endfor %}", Code::kInvalid, "steps");
-  refuse("{% set n = namespace(x=[]) %}{% for i in range(99999) %}{% set n.x = [n.x] %}{% endfor %}", Code::kInvalid, "nested");
-  refuse("{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}", Code::kInvalid, "parts");
-  refuse("{% set n = namespace(x={}) %}{% for i in range(99999) %}{% set n.x = {'a': n.x.get} %}{% endfor %}", Code::kInvalid, "nested");
-  refuse("{% set n = namespace(x=0) %}{% for i in range(9999) %}{% for j in [n.x] %}{% set n.x = loop %}{% endfor %}{% endfor %}",
+  refuse("{% set x = 'a' * 4000000 %}{% for i in range(9999) %}{% set y = x | upper %}{% endfor %}", Code::kInvalid,
+         "steps");
+  refuse("{% set n = namespace(x=[]) %}{% for i in range(99999) %}{% set n.x = [n.x] %}{% endfor %}", Code::kInvalid,
+         "nested");
+  refuse("{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}", Code::kInvalid,
+         "parts");
+  refuse("{% set n = namespace(x={}) %}{% for i in range(99999) %}{% set n.x = {'a': n.x.get} %}{% endfor %}",
          Code::kInvalid, "nested");
+  refuse(
+      "{% set n = namespace(x=0) %}{% for i in range(9999) %}{% for j in [n.x] %}{% set n.x = loop %}{% endfor %}{% "
+      "endfor %}",
+      Code::kInvalid, "nested");
   EXPECT_EQ(render("{{ 1" + repeat(" + 1", 10000) + " }}"), "10001");  // a long chain is not deep
   EXPECT_EQ(render("{{ 'a'" + repeat(".strip()", 10000) + " }}"), "a");
-  EXPECT_EQ(render("{% set n = namespace() %}{% set n.self = n %}{{ n.self.self == n }}"), "True");  // freed all the same
+  EXPECT_EQ(render("{% set n = namespace() %}{% set n.self = n %}{{ n.self.self == n }}"),
+            "True");  // freed all the same
 }
 
 // No attribute leads from a value to the interpreter.
 TEST(ChatTemplate, HasNoWayOutOfTheSandbox) {
-  for (const char* source : {"{{ ''.__class__.__mro__ }}", "{{ self.__init__.__globals__ }}", "{{ x.__subclasses__() }}", "{{ __import__('os') }}",
-                             "{{ cycler.__init__ }}", "{{ namespace.__init__ }}", "{{ x|attr('__class__') }}", "{{ lipsum.__globals__ }}"})
+  for (const char* source : {"{{ ''.__class__.__mro__ }}", "{{ self.__init__.__globals__ }}",
+                             "{{ x.__subclasses__() }}", "{{ __import__('os') }}", "{{ cycler.__init__ }}",
+                             "{{ namespace.__init__ }}", "{{ x|attr('__class__') }}", "{{ lipsum.__globals__ }}"})
     refuse(source, Code::kUnsupported, "");
   EXPECT_EQ(render("{{ ''['__class__'] }}{{ [].append }}{{ range['__globals__'] }}{{ {}['__class__'] }}"), "");
   refuse("{{ ''['__class__']['__mro__'] }}", Code::kInvalid, "is undefined");
@@ -162,7 +198,8 @@ TEST(ChatTemplate, KeepsContentAsItIs) {
 }
 
 TEST(ChatTemplate, GivesTheDefaultsOfTransformers) {
-  EXPECT_EQ(render("{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ bos_token is defined }}"), "TrueTrueFalseFalse");
+  EXPECT_EQ(render("{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ bos_token is defined }}"),
+            "TrueTrueFalseFalse");
 }
 
 TEST(ChatTemplate, PassesOnTheTemplatesOwnError) {
