@@ -26,11 +26,11 @@ enum class CtLayout : uint8_t { kPacked, kInt };  // pack-quantized; int-quantiz
 
 // One entry of config_groups.
 struct CtGroup {
-  std::string name;                  // "group_0"
+  std::string name;  // "group_0"
   std::vector<NamePattern> targets;
-  QuantScheme scheme;                // weight.scale holds kF32 in place of the dtype that each tensor has on disk
+  QuantScheme scheme;  // weight.scale holds kF32 in place of the dtype that each tensor has on disk
   CtLayout layout = CtLayout::kPacked;
-  bool column_groups = false;        // actorder "group": X.weight_g_idx is there
+  bool column_groups = false;  // actorder "group": X.weight_g_idx is there
 };
 
 struct CtConfig {
@@ -50,11 +50,12 @@ struct CtLayer {
   std::string module;
   QuantScheme scheme;
 };
-Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std::string>& float_linears, const Json& provenance);
+Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std::string>& float_linears,
+                    const Json& provenance);
 
 // The stored tensors of one quantized weight.
 struct CtPart {
-  std::string_view suffix;     // "weight_packed"
+  std::string_view suffix;  // "weight_packed"
   Elem elem;
   std::vector<int64_t> shape;
   Buffer bytes;

@@ -9,8 +9,8 @@ namespace octavo {
 namespace {
 
 constexpr std::string_view kArgKeys[] = {
-    "num_bits", "type", "symmetric", "strategy", "group_size", "block_structure", "dynamic", "actorder", "observer",
-    "observer_kwargs", "scale_dtype", "zp_dtype",
+    "num_bits", "type",     "symmetric", "strategy",        "group_size",  "block_structure",
+    "dynamic",  "actorder", "observer",  "observer_kwargs", "scale_dtype", "zp_dtype",
 };
 constexpr std::string_view kGroupKeys[] = {"targets", "weights", "input_activations", "output_activations", "format"};
 constexpr int64_t kMaxGroup = 65535;  // QuantScheme's span_k
@@ -49,7 +49,8 @@ Quant parse_weights(const Json& args, std::string_view what, bool& column_groups
   if (type != "int") fail(Code::kUnsupported, what, ": type ", quoted(type), "; Octavo reads 'int'");
   const int64_t bits = args.at("num_bits").as_int();
   if (bits != 4 && bits != 8)
-    fail(bits >= 1 && bits < 8 ? Code::kUnsupported : Code::kInvalid, what, ": num_bits ", bits, "; Octavo reads 4 and 8");
+    fail(bits >= 1 && bits < 8 ? Code::kUnsupported : Code::kInvalid, what, ": num_bits ", bits,
+         "; Octavo reads 4 and 8");
   if (present(args, "dynamic") && !(args.at("dynamic").is_bool() && !args.at("dynamic").as_bool()))
     fail(Code::kInvalid, what, ": dynamic must be false for weights");
   if (present(args, "block_structure")) fail(Code::kUnsupported, what, ": block_structure is not supported");
@@ -100,7 +101,8 @@ CtLayout parse_layout(const Json& group, const std::string& global, std::string_
   const std::string format = present(group, "format") ? group.get_string("format", "") : global;
   if (format == "pack-quantized") return CtLayout::kPacked;
   if (format == "int-quantized" || format == "naive-quantized") return CtLayout::kInt;
-  fail(Code::kUnsupported, what, ": format ", quoted(format), "; Octavo reads pack-quantized, int-quantized, naive-quantized");
+  fail(Code::kUnsupported, what, ": format ", quoted(format),
+       "; Octavo reads pack-quantized, int-quantized, naive-quantized");
 }
 
 std::vector<NamePattern> parse_patterns(const Json& list, std::string_view what) {
@@ -139,7 +141,9 @@ Json activations_json(const Quant& act) {
   return out;
 }
 
-std::string format_name(const QuantScheme& scheme) { return scheme.act.quantized() ? "int-quantized" : "pack-quantized"; }
+std::string format_name(const QuantScheme& scheme) {
+  return scheme.act.quantized() ? "int-quantized" : "pack-quantized";
+}
 
 }  // namespace
 
@@ -163,7 +167,8 @@ const CtGroup* CtConfig::group_of(std::string_view module) const {
 }
 
 CtConfig parse_ct_config(const Json& config, std::string_view what, const Notes& notes) {
-  if (!config.is_object()) fail(Code::kInvalid, what, ": quantization_config must be an object, found ", config.type_name());
+  if (!config.is_object())
+    fail(Code::kInvalid, what, ": quantization_config must be an object, found ", config.type_name());
   const std::string method = config.get_string("quant_method", "");
   if (method != "compressed-tensors")
     fail(Code::kUnsupported, what, ": quant_method ", quoted(method), ", expected 'compressed-tensors'");
@@ -186,13 +191,15 @@ CtConfig parse_ct_config(const Json& config, std::string_view what, const Notes&
   for (const auto& [group_name, group] : groups.as_object()) {
     const std::string where = cat(what, ": config_groups.", quoted(group_name));
     if (!group.is_object())
-      fail(Code::kUnsupported, where, ": expected an object, found ", group.type_name(), " (preset names are not supported)");
+      fail(Code::kUnsupported, where, ": expected an object, found ", group.type_name(),
+           " (preset names are not supported)");
     check_keys(group, kGroupKeys, where);
     CtGroup entry;
     entry.name = group_name;
     entry.targets = parse_patterns(group.at("targets"), cat(where, ".targets"));
     if (entry.targets.empty()) fail(Code::kInvalid, where, ": targets is empty");
-    if (!present(group, "weights")) fail(Code::kUnsupported, where, ": no weights; groups of activations alone are not supported");
+    if (!present(group, "weights"))
+      fail(Code::kUnsupported, where, ": no weights; groups of activations alone are not supported");
     entry.scheme.weight = parse_weights(group.at("weights"), cat(where, ".weights"), entry.column_groups);
     if (present(group, "input_activations"))
       entry.scheme.act = parse_activations(group.at("input_activations"), cat(where, ".input_activations"));
@@ -207,14 +214,16 @@ CtConfig parse_ct_config(const Json& config, std::string_view what, const Notes&
   return out;
 }
 
-Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std::string>& float_linears, const Json& provenance) {
+Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std::string>& float_linears,
+                    const Json& provenance) {
   // Layers by scheme, schemes in order of first layer name, so that the text does not depend on the order of calls.
   std::vector<CtLayer> layers = quantized;
   std::sort(layers.begin(), layers.end(), [](const CtLayer& a, const CtLayer& b) { return a.module < b.module; });
   std::vector<std::pair<QuantScheme, std::vector<std::string>>> groups;
   for (CtLayer& layer : layers) {
     layer.scheme.weight.scale = Elem::kF32;  // the config does not say the dtype of scales
-    auto at = std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.first == layer.scheme; });
+    auto at =
+        std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.first == layer.scheme; });
     if (at == groups.end()) at = groups.insert(at, {layer.scheme, {}});
     at->second.push_back(layer.module);
   }
@@ -225,8 +234,10 @@ Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std
     const std::string own = format_name(scheme);
     format = format.empty() || format == own ? own : "mixed-precision";
     Json targets = Json::array();
-    if (groups.size() == 1) targets.push_back("Linear");
-    else for (const std::string& module : modules) targets.push_back(module);
+    if (groups.size() == 1)
+      targets.push_back("Linear");
+    else
+      for (const std::string& module : modules) targets.push_back(module);
     Json group = Json::object();
     group.set("targets", std::move(targets));
     group.set("weights", weights_json(scheme.weight));
@@ -236,7 +247,8 @@ Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std
     config_groups.set(cat("group_", i), std::move(group));
   }
   std::vector<std::string> ignored = float_linears;
-  const bool head_quantized = std::any_of(layers.begin(), layers.end(), [](const CtLayer& l) { return l.module == "lm_head"; });
+  const bool head_quantized =
+      std::any_of(layers.begin(), layers.end(), [](const CtLayer& l) { return l.module == "lm_head"; });
   if (!head_quantized) ignored.push_back("lm_head");  // a tied head has no tensor, but is a Linear all the same
   std::sort(ignored.begin(), ignored.end());
   ignored.erase(std::unique(ignored.begin(), ignored.end()), ignored.end());

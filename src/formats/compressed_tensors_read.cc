@@ -14,14 +14,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPacked = "weight_packed", kWeight = "weight", kScale = "weight_scale", kShape = "weight_shape",
-                           kZero = "weight_zero_point", kColumnGroups = "weight_g_idx";
+constexpr std::string_view kPacked = "weight_packed", kWeight = "weight", kScale = "weight_scale",
+                           kShape = "weight_shape", kZero = "weight_zero_point", kColumnGroups = "weight_g_idx";
 // Scales of a quantized key/value cache: read past, as the cache stays float here.
 constexpr std::string_view kCacheParts[] = {"k_scale", "v_scale", "k_zero_point", "v_zero_point"};
 
 const Json kNull;
 
-std::string place(const ShardTensor& t) { return cat(t.file->map->path().string(), ": tensor ", quoted(t.tensor->name)); }
+std::string place(const ShardTensor& t) {
+  return cat(t.file->map->path().string(), ": tensor ", quoted(t.tensor->name));
+}
 
 std::string text(const std::vector<int64_t>& shape) {
   std::string out = "[";
@@ -32,7 +34,8 @@ std::string text(const std::vector<int64_t>& shape) {
 // "model.layers.0.mlp.up_proj.weight_scale" -> {"model.layers.0.mlp.up_proj", "weight_scale"}.
 std::pair<std::string_view, std::string_view> split(std::string_view name) {
   const size_t dot = name.rfind('.');
-  return dot == std::string_view::npos ? std::pair(std::string_view(), name) : std::pair(name.substr(0, dot), name.substr(dot + 1));
+  return dot == std::string_view::npos ? std::pair(std::string_view(), name)
+                                       : std::pair(name.substr(0, dot), name.substr(dot + 1));
 }
 
 template <class T>
@@ -51,7 +54,9 @@ struct Module {
   const ShardTensor* zero = nullptr;
   const ShardTensor* column_groups = nullptr;
   int bits() const { return scheme.weight.elem == Elem::kI4 ? 4 : 8; }
-  int64_t groups() const { return scheme.weight.span_k == 0 ? 1 : (k + scheme.weight.span_k - 1) / scheme.weight.span_k; }
+  int64_t groups() const {
+    return scheme.weight.span_k == 0 ? 1 : (k + scheme.weight.span_k - 1) / scheme.weight.span_k;
+  }
   int64_t scale_rows() const { return scheme.weight.span_n == 0 ? 1 : n; }
 };
 
@@ -59,17 +64,21 @@ class CtCheckpoint final : public Checkpoint {
  public:
   CtCheckpoint(const fs::path& path, const Notes& notes)
       : folder_(path, notes),
-        quantization_(parse_ct_config(folder_.config().at("quantization_config"), (path / "config.json").string(), notes)) {
+        quantization_(
+            parse_ct_config(folder_.config().at("quantization_config"), (path / "config.json").string(), notes)) {
     for (const ShardTensor& t : folder_.shards().tensors()) add(t);
     for (const ShardTensor& t : folder_.shards().tensors()) check_part_of_module(t, notes);
     check_groups(notes);
-    std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
+    std::sort(tensors_.begin(), tensors_.end(),
+              [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
   }
   std::string_view format() const override { return "compressed-tensors"; }
   const fs::path& path() const override { return folder_.path(); }
   const Json& config() const override { return folder_.config(); }
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
-  std::optional<std::string> companion(std::string_view file_name) const override { return folder_.companion(file_name); }
+  std::optional<std::string> companion(std::string_view file_name) const override {
+    return folder_.companion(file_name);
+  }
   const Json& metadata() const override { return kNull; }
 
   QTensor read_weight(std::string_view name) const override {
@@ -88,8 +97,7 @@ class CtCheckpoint final : public Checkpoint {
  private:
   const ShardTensor& get(std::string_view name) const {
     const ShardTensor* tensor = folder_.shards().find(name);
-    if (!tensor || is_part(*tensor))
-      fail(Code::kNotFound, path().string(), ": no tensor ", quoted(name));
+    if (!tensor || is_part(*tensor)) fail(Code::kNotFound, path().string(), ": no tensor ", quoted(name));
     return *tensor;
   }
 
@@ -118,8 +126,8 @@ class CtCheckpoint final : public Checkpoint {
     if (!group) return;
     for (const NamePattern& target : group->targets)
       if (!target.is_expression() && target.text() == module)
-        fail(Code::kInvalid, place(t), " has dtype ", t.tensor->dtype->name, ", but config_groups.", quoted(group->name),
-             " says that the layer is quantized");
+        fail(Code::kInvalid, place(t), " has dtype ", t.tensor->dtype->name, ", but config_groups.",
+             quoted(group->name), " says that the layer is quantized");
   }
 
   const ShardTensor* part(const std::string& module, std::string_view suffix) const {
@@ -129,10 +137,12 @@ class CtCheckpoint final : public Checkpoint {
   void add_module(const std::string& module, const ShardTensor& codes, CtLayout layout) {
     const CtGroup* group = quantization_.group_of(module);
     if (!group)
-      fail(Code::kInvalid, place(codes), ": the layer is quantized, but quantization_config ignores it or names it in no group");
+      fail(Code::kInvalid, place(codes),
+           ": the layer is quantized, but quantization_config ignores it or names it in no group");
     if (group->layout != layout)
-      fail(Code::kInvalid, place(codes), ": stored as ", layout == CtLayout::kPacked ? "pack-quantized" : "int-quantized",
-           ", but the format of config_groups.", quoted(group->name), " is the other one");
+      fail(Code::kInvalid, place(codes), ": stored as ",
+           layout == CtLayout::kPacked ? "pack-quantized" : "int-quantized", ", but the format of config_groups.",
+           quoted(group->name), " is the other one");
     if (codes.tensor->shape.size() != 2)
       fail(Code::kUnsupported, place(codes), " has shape ", text(codes.tensor->shape), "; a weight has 2 dimensions");
     Module m{.scheme = group->scheme, .layout = layout, .codes = &codes};
@@ -158,13 +168,15 @@ class CtCheckpoint final : public Checkpoint {
     }
     m.column_groups = part(module, kColumnGroups);
     if (group->column_groups != (m.column_groups != nullptr))
-      fail(Code::kInvalid, place(codes), ": ", quoted(cat(module, ".", kColumnGroups)), m.column_groups ? " exists" : " is missing",
-           ", but actorder of config_groups.", quoted(group->name), m.column_groups ? " is not 'group'" : " is 'group'");
+      fail(Code::kInvalid, place(codes), ": ", quoted(cat(module, ".", kColumnGroups)),
+           m.column_groups ? " exists" : " is missing", ", but actorder of config_groups.", quoted(group->name),
+           m.column_groups ? " is not 'group'" : " is 'group'");
     if (m.column_groups) {
       expect(*m.column_groups, Elem::kI32, {m.k});
       bytes += m.column_groups->tensor->bytes();
     }
-    TensorInfo out{.name = module + ".weight", .shape = {m.n, m.k}, .scheme = m.scheme, .bytes = bytes, .file = codes.file->name};
+    TensorInfo out{
+        .name = module + ".weight", .shape = {m.n, m.k}, .scheme = m.scheme, .bytes = bytes, .file = codes.file->name};
     if (folder_.shards().find(out.name) != nullptr && layout == CtLayout::kPacked)
       fail(Code::kInvalid, place(codes), ": the layer also has a tensor ", quoted(out.name));
     modules_.emplace(out.name, m);
@@ -177,13 +189,16 @@ class CtCheckpoint final : public Checkpoint {
            safetensors_dtype(elem).name, " ", text(shape));
   }
 
-  // n and k of a packed weight from X.weight_shape, checked against the packed tensor. Returns the bytes of that tensor.
+  // n and k of a packed weight from X.weight_shape, checked against the packed tensor. Returns the bytes of that
+  // tensor.
   uint64_t set_packed_shape(const std::string& module, Module& m) const {
     const ShardTensor* shape = part(module, kShape);
     if (!shape) fail(Code::kNotFound, place(*m.codes), ": ", quoted(cat(module, ".", kShape)), " is missing");
     const bool narrow = shape->tensor->dtype->elem == Elem::kI32;
     expect(*shape, narrow ? Elem::kI32 : Elem::kI64, {2});
-    const auto value = [&](int64_t i) { return narrow ? load<int32_t>(shape->bytes(), i) : load<int64_t>(shape->bytes(), i); };
+    const auto value = [&](int64_t i) {
+      return narrow ? load<int32_t>(shape->bytes(), i) : load<int64_t>(shape->bytes(), i);
+    };
     const int64_t n = value(0), k = value(1), words = m.codes->tensor->shape[1];
     constexpr int64_t kMax = int64_t{1} << 40;  // beyond any file; keeps the products below from overflowing
     const bool agrees = n == m.n && k > 0 && k < kMax && (k * m.bits() + 31) / 32 == words;
@@ -204,8 +219,9 @@ class CtCheckpoint final : public Checkpoint {
     const bool flat = groups == 1 && t.tensor->shape == std::vector<int64_t>{rows};
     const bool scalar = rows == 1 && groups == 1 && t.tensor->shape.empty();
     if (!flat && !scalar && t.tensor->shape != std::vector<int64_t>{rows, groups})
-      fail(Code::kInvalid, place(t), " has shape ", text(t.tensor->shape), ", expected [", rows, ",", groups, "] for a weight [",
-           m.n, ",", m.k, "]", m.scheme.weight.span_k ? cat(" with group_size ", m.scheme.weight.span_k) : "");
+      fail(Code::kInvalid, place(t), " has shape ", text(t.tensor->shape), ", expected [", rows, ",", groups,
+           "] for a weight [", m.n, ",", m.k, "]",
+           m.scheme.weight.span_k ? cat(" with group_size ", m.scheme.weight.span_k) : "");
     m.scheme.weight.scale = elem;
   }
 
@@ -232,9 +248,8 @@ class CtCheckpoint final : public Checkpoint {
       fail(Code::kInvalid, path().string(), ": quantization_config is there, but no tensor is quantized");
     for (const NamePattern& pattern : quantization_.ignore) {
       const bool used = pattern.text() == "lm_head" || pattern.is_linear_class() ||
-                        std::any_of(tensors_.begin(), tensors_.end(), [&](const TensorInfo& t) {
-                          return pattern.matches(split(t.name).first);
-                        });
+                        std::any_of(tensors_.begin(), tensors_.end(),
+                                    [&](const TensorInfo& t) { return pattern.matches(split(t.name).first); });
       if (!used && notes) notes(cat("quantization_config: ignore entry ", quoted(pattern.text()), " matches nothing"));
     }
   }

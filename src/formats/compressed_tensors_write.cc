@@ -1,4 +1,5 @@
-// Writing compressed-tensors: weight-only schemes as pack-quantized, int8 activations as int-quantized, floats as they are.
+// Writing compressed-tensors: weight-only schemes as pack-quantized, int8 activations as int-quantized, floats as they
+// are.
 #include <algorithm>
 #include <cmath>
 
@@ -57,7 +58,8 @@ CtPart scales(const QTensor& w) {
 
 CtPart plain_zeros(const QTensor& w) {
   CtPart part{"weight_zero_point", Elem::kI8, scale_shape(w), Buffer::allocate(w.zeros.size())};
-  std::transform(w.zeros.begin(), w.zeros.end(), part.bytes.as<int8_t>(), [](int16_t zero) { return static_cast<int8_t>(zero); });
+  std::transform(w.zeros.begin(), w.zeros.end(), part.bytes.as<int8_t>(),
+                 [](int16_t zero) { return static_cast<int8_t>(zero); });
   return part;
 }
 
@@ -65,7 +67,8 @@ CtPart plain_zeros(const QTensor& w) {
 CtPart packed_zeros(const QTensor& w) {
   const int bits = code_bits(w), per_word = 32 / bits, offset = 1 << (bits - 1);
   const int64_t groups = w.groups(), words = (w.n + per_word - 1) / per_word;
-  CtPart part{"weight_zero_point", Elem::kI32, {words, groups}, Buffer::allocate(static_cast<size_t>(words * groups) * 4)};
+  CtPart part{
+      "weight_zero_point", Elem::kI32, {words, groups}, Buffer::allocate(static_cast<size_t>(words * groups) * 4)};
   auto* to = part.bytes.as<uint32_t>();
   for (int64_t row = 0; row < w.n; ++row)
     for (int64_t group = 0; group < groups; ++group) {
@@ -80,7 +83,8 @@ class CtWriter final : public CheckpointWriter {
   explicit CtWriter(const WriteRequest& request) : out_(request), provenance_(request.provenance) {}
 
   void add_weight(const std::string& name, const QTensor& w) override {
-    const std::string problem = reject_ct(w.scheme), misfit = problem.empty() ? reject_ct_shape(w.scheme, w.n, w.k) : problem;
+    const std::string problem = reject_ct(w.scheme),
+                      misfit = problem.empty() ? reject_ct_shape(w.scheme, w.n, w.k) : problem;
     if (!misfit.empty()) fail(Code::kUnsupported, "tensor ", quoted(name), ": ", misfit);
     if (!w.scheme.weight.quantized()) {
       if (out_.is_tied_head(name)) return;
@@ -90,7 +94,8 @@ class CtWriter final : public CheckpointWriter {
     }
     constexpr std::string_view kSuffix = ".weight";
     if (name.size() <= kSuffix.size() || name.substr(name.size() - kSuffix.size()) != kSuffix)
-      fail(Code::kUnsupported, "tensor ", quoted(name), ": compressed-tensors stores quantized tensors named '...weight' only");
+      fail(Code::kUnsupported, "tensor ", quoted(name),
+           ": compressed-tensors stores quantized tensors named '...weight' only");
     validate(w, name);
     const std::string module = name.substr(0, name.size() - kSuffix.size());
     const std::vector<CtPart> parts = encode_ct(w);
@@ -154,15 +159,20 @@ std::string reject_ct(const QuantScheme& scheme) {
   const Quant& w = scheme.weight;
   if (!w.quantized()) {
     if (scheme.act.quantized()) return "compressed-tensors cannot say quantized activations with float weights";
-    return is_float_type(w.elem) ? "" : cat("compressed-tensors has no ", info(w.elem).name, " blocks; requantize, or convert to 'hf'");
+    return is_float_type(w.elem)
+               ? ""
+               : cat("compressed-tensors has no ", info(w.elem).name, " blocks; requantize, or convert to 'hf'");
   }
-  if (w.elem != Elem::kI4 && w.elem != Elem::kI8) return cat("Octavo writes 4- and 8-bit integers, not ", info(w.elem).name);
+  if (w.elem != Elem::kI4 && w.elem != Elem::kI8)
+    return cat("Octavo writes 4- and 8-bit integers, not ", info(w.elem).name);
   if (!is_float_type(w.scale)) return cat("scales of ", info(w.scale).name, "; the format has f32, f16, bf16");
-  if (!w.symmetric() && w.zero != w.elem) return cat("zero points of ", info(w.zero).name, " for codes of ", info(w.elem).name);
+  if (!w.symmetric() && w.zero != w.elem)
+    return cat("zero points of ", info(w.zero).name, " for codes of ", info(w.elem).name);
   if (w.span_n > 1 || (w.span_k != 0 && w.span_n == 0)) return "one scale over several rows of groups";
   if (w.dynamic) return "dynamic weights";
   if (scheme.permuted_k)
-    return "act-order with a group for each column (weight_g_idx) was removed from compressed-tensors; use static groups";
+    return "act-order with a group for each column (weight_g_idx) was removed from compressed-tensors; use static "
+           "groups";
   constexpr Quant kTokenInt8{.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 1, .dynamic = true};
   if (scheme.act.quantized() && scheme.act != kTokenInt8) return "activations other than dynamic int8 per token";
   return "";
@@ -174,7 +184,8 @@ std::string reject_ct_shape(const QuantScheme& scheme, int64_t, int64_t k) {
   std::string fitting;
   for (const int64_t size : {256, 192, 128, 96, 64, 48, 32, 16})
     if (k % size == 0) fitting += cat(fitting.empty() ? "" : ", ", size);
-  return cat("group size ", group, " leaves a short last group in ", k, " columns, which compressed-tensors refuses to load; ",
+  return cat("group size ", group, " leaves a short last group in ", k,
+             " columns, which compressed-tensors refuses to load; ",
              fitting.empty() ? "" : cat("group sizes that fit: ", fitting, "; "), "or use one scale per row");
 }
 

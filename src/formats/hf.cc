@@ -15,14 +15,30 @@ constexpr uint64_t kMaxConfigBytes = 16u << 20;
 constexpr uint64_t kMaxCompanionBytes = 256u << 20;
 
 constexpr std::string_view kCompanions[] = {
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "vocab.txt", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json",
-    "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.txt", "USE_POLICY.md",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "generation_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "LICENSE",
+    "LICENSE.txt",
+    "LICENSE.md",
+    "NOTICE",
+    "NOTICE.txt",
+    "USE_POLICY.md",
 };
 
 const Json kNull;
 
-std::string place(const ShardTensor& t) { return cat(t.file->map->path().string(), ": tensor ", quoted(t.tensor->name)); }
+std::string place(const ShardTensor& t) {
+  return cat(t.file->map->path().string(), ": tensor ", quoted(t.tensor->name));
+}
 
 Elem readable_elem(const ShardTensor& t) {
   if (t.tensor->dtype->elem == Elem::kNone)
@@ -45,7 +61,9 @@ class HfCheckpoint final : public Checkpoint {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   QTensor read_weight(std::string_view name) const override { return stored_weight(get(name)); }
   std::vector<float> read_f32(std::string_view name) const override { return stored_f32(get(name)); }
-  std::optional<std::string> companion(std::string_view file_name) const override { return folder_.companion(file_name); }
+  std::optional<std::string> companion(std::string_view file_name) const override {
+    return folder_.companion(file_name);
+  }
   const Json& metadata() const override { return kNull; }
 
  private:
@@ -117,7 +135,8 @@ QTensor stored_weight(const ShardTensor& t) {
   if (t.tensor->shape.size() != 2)
     fail(Code::kUnsupported, place(t), " has ", t.tensor->shape.size(), " dimensions; a weight has 2");
   if (!info(elem).is_float)
-    fail(Code::kUnsupported, place(t), " has dtype ", t.tensor->dtype->name, "; a float checkpoint's weights are floats");
+    fail(Code::kUnsupported, place(t), " has dtype ", t.tensor->dtype->name,
+         "; a float checkpoint's weights are floats");
   QTensor out;
   out.scheme.weight.elem = elem;
   out.n = t.tensor->shape[0];

@@ -38,7 +38,7 @@ std::span<const std::string_view> companion_names();
 
 // A stored tensor as it lies in its file.
 TensorInfo stored_info(const ShardTensor& tensor);
-QTensor stored_weight(const ShardTensor& tensor);           // rank 2, float; a view of the file
+QTensor stored_weight(const ShardTensor& tensor);  // rank 2, float; a view of the file
 std::vector<float> stored_f32(const ShardTensor& tensor);
 
 bool sniff_hf(const std::filesystem::path& path);

@@ -66,7 +66,8 @@ Elem float_dtype(std::string_view name) {
 }
 
 DirectoryWriter::DirectoryWriter(const WriteRequest& request)
-    : request_(request), dtype_(float_dtype(request.default_dtype)),
+    : request_(request),
+      dtype_(float_dtype(request.default_dtype)),
       tied_(request.source && request.source->config().get_bool("tie_word_embeddings", false)),
       folder_(request.out, request.source ? request.source->path() : std::filesystem::path(), request.force,
               with_working_space(request.expected_bytes, request.shard_bytes)),
@@ -76,8 +77,8 @@ DirectoryWriter::DirectoryWriter(const WriteRequest& request)
     if (!is_plain_name(name)) fail(Code::kUsage, "extra file ", quoted(name), " is not a plain name");
 }
 
-void DirectoryWriter::add_rows(const std::string& name, const std::vector<int64_t>& shape, int64_t rows, int64_t columns,
-                               const std::function<void(int64_t, float*)>& fill) {
+void DirectoryWriter::add_rows(const std::string& name, const std::vector<int64_t>& shape, int64_t rows,
+                               int64_t columns, const std::function<void(int64_t, float*)>& fill) {
   const uint64_t value_bytes = info(dtype_).block_bytes;
   shards_.keep_together(static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * value_bytes);
   shards_.begin(name, dtype_, shape);
@@ -121,8 +122,10 @@ void DirectoryWriter::commit(const Json& quantization_config, bool head_quantize
     }
   if (!named) config.set("torch_dtype", request_.default_dtype);
   if (head_quantized) config.set("tie_word_embeddings", false);
-  if (!quantization_config.is_null()) config.set("quantization_config", quantization_config);
-  else if (!request_.provenance.is_null()) config.set("octavo", request_.provenance);
+  if (!quantization_config.is_null())
+    config.set("quantization_config", quantization_config);
+  else if (!request_.provenance.is_null())
+    config.set("octavo", request_.provenance);
 
   for (const std::string_view name : companion_names()) {
     const bool replaced = std::any_of(request_.extra_files.begin(), request_.extra_files.end(),

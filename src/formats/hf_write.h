@@ -21,8 +21,8 @@ class DirectoryWriter {
   // A tied output layer is not stored: loaders take it from the embedding.
   bool is_tied_head(const std::string& name) const { return tied_ && name == "lm_head.weight"; }
 
-  // Writes a float tensor in the default dtype; fill(row, out) gives `columns` values. A finite value that float16 cannot
-  // hold throws kInvalid.
+  // Writes a float tensor in the default dtype; fill(row, out) gives `columns` values. A finite value that float16
+  // cannot hold throws kInvalid.
   void add_rows(const std::string& name, const std::vector<int64_t>& shape, int64_t rows, int64_t columns,
                 const std::function<void(int64_t, float*)>& fill);
   void add_f32(const std::string& name, const std::vector<int64_t>& shape, const float* data);

@@ -24,14 +24,15 @@ NamePattern::NamePattern(std::string text, std::string_view what) : text_(std::m
     fail(Code::kInvalid, what, ": expression ", quoted(text_), " is longer than ", kMaxBytes, " bytes");
   int error = 0;
   size_t at = 0;
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(), PCRE2_ANCHORED | PCRE2_UTF,
-                                   &error, &at, nullptr);
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(),
+                                   PCRE2_ANCHORED | PCRE2_UTF, &error, &at, nullptr);
   if (!code) {
     char message[256] = {};
     pcre2_get_error_message(error, reinterpret_cast<PCRE2_UCHAR*>(message), sizeof message);
     fail(Code::kInvalid, what, ": expression ", quoted(text_), " at its byte ", at + kPrefix.size(), ": ", message);
   }
-  code_ = std::shared_ptr<const void>(code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
+  code_ = std::shared_ptr<const void>(
+      code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
 }
 
 bool NamePattern::matches(std::string_view module) const {
@@ -44,11 +45,13 @@ bool NamePattern::matches(std::string_view module) const {
   if (!data || !context) fail(Code::kOutOfMemory, "matching ", quoted(text_));
   pcre2_set_match_limit(context.get(), kMaxSteps);
   pcre2_set_heap_limit(context.get(), kMaxHeapKiB);
-  const int result = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(module.data()), module.size(), 0, 0, data.get(), context.get());
+  const int result =
+      pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(module.data()), module.size(), 0, 0, data.get(), context.get());
   if (result >= 0) return true;
   if (result == PCRE2_ERROR_NOMATCH) return false;
   if (result == PCRE2_ERROR_NOMEMORY) fail(Code::kOutOfMemory, "matching ", quoted(text_));
-  fail(Code::kInvalid, "expression ", quoted(text_), " cannot be matched with ", quoted(module), " in ", kMaxSteps, " steps");
+  fail(Code::kInvalid, "expression ", quoted(text_), " cannot be matched with ", quoted(module), " in ", kMaxSteps,
+       " steps");
 }
 
 }  // namespace octavo

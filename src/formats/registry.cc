@@ -18,15 +18,26 @@ struct ReaderRow {
 };
 constexpr ReaderRow kReaders[] = {
     {.name = "gguf", .summary = "a .gguf file of llama.cpp", .sniff = sniff_gguf, .open = open_gguf},
-    {.name = "compressed-tensors", .summary = "a folder quantized by compressed-tensors", .sniff = sniff_compressed_tensors,
+    {.name = "compressed-tensors",
+     .summary = "a folder quantized by compressed-tensors",
+     .sniff = sniff_compressed_tensors,
      .open = open_compressed_tensors},
-    {.name = "hf", .summary = "a Hugging Face folder with config.json and safetensors files", .sniff = sniff_hf, .open = open_hf},
+    {.name = "hf",
+     .summary = "a Hugging Face folder with config.json and safetensors files",
+     .sniff = sniff_hf,
+     .open = open_hf},
 };
 
 constexpr WriterRow kWriters[] = {
-    {.name = "compressed-tensors", .summary = "safetensors folder that vLLM, SGLang and transformers load quantized",
-     .reject = reject_ct, .reject_shape = reject_ct_shape, .open = write_compressed_tensors},
-    {.name = "hf", .summary = "safetensors folder of float weights", .reject = reject_hf, .reject_shape = reject_hf_shape,
+    {.name = "compressed-tensors",
+     .summary = "safetensors folder that vLLM, SGLang and transformers load quantized",
+     .reject = reject_ct,
+     .reject_shape = reject_ct_shape,
+     .open = write_compressed_tensors},
+    {.name = "hf",
+     .summary = "safetensors folder of float weights",
+     .reject = reject_hf,
+     .reject_shape = reject_hf_shape,
      .open = write_hf},
 };
 
@@ -34,7 +45,8 @@ constexpr WriterRow kWriters[] = {
 
 const TensorInfo* Checkpoint::find(std::string_view name) const {
   const std::vector<TensorInfo>& all = tensors();
-  const auto at = std::lower_bound(all.begin(), all.end(), name, [](const TensorInfo& t, std::string_view key) { return t.name < key; });
+  const auto at = std::lower_bound(all.begin(), all.end(), name,
+                                   [](const TensorInfo& t, std::string_view key) { return t.name < key; });
   return at != all.end() && at->name == name ? &*at : nullptr;
 }
 
@@ -50,7 +62,8 @@ std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& path, c
   if (std::filesystem::is_directory(path, error)) {
     found = "a folder without config.json";
   } else if (std::filesystem::is_regular_file(path, error)) {
-    if (path.extension() == ".safetensors") fail(Code::kUsage, quoted(path.native()), ": give the folder of a safetensors file, not the file");
+    if (path.extension() == ".safetensors")
+      fail(Code::kUsage, quoted(path.native()), ": give the folder of a safetensors file, not the file");
     const auto file = MappedFile::open(path);
     const std::string foreign = describe_foreign(file->bytes());
     found = foreign.empty() ? "a file of unknown format" : foreign;

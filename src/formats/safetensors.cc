@@ -10,13 +10,11 @@ namespace octavo {
 namespace {
 
 constexpr SafetensorsDtype kDtypes[] = {
-    {"BOOL", 8, Elem::kBool},      {"U8", 8, Elem::kU8},        {"I8", 8, Elem::kI8},
-    {"F8_E4M3", 8, Elem::kE4M3},   {"F8_E5M2", 8, Elem::kE5M2}, {"F8_E8M0", 8, Elem::kNone},
-    {"I16", 16, Elem::kI16},       {"U16", 16, Elem::kNone},    {"F16", 16, Elem::kF16},
-    {"BF16", 16, Elem::kBF16},     {"I32", 32, Elem::kI32},     {"U32", 32, Elem::kNone},
-    {"F32", 32, Elem::kF32},       {"I64", 64, Elem::kI64},     {"U64", 64, Elem::kNone},
-    {"F64", 64, Elem::kF64},       {"C64", 64, Elem::kNone},    {"F4", 4, Elem::kNone},
-    {"F6_E2M3", 6, Elem::kNone},   {"F6_E3M2", 6, Elem::kNone},
+    {"BOOL", 8, Elem::kBool},    {"U8", 8, Elem::kU8},        {"I8", 8, Elem::kI8},        {"F8_E4M3", 8, Elem::kE4M3},
+    {"F8_E5M2", 8, Elem::kE5M2}, {"F8_E8M0", 8, Elem::kNone}, {"I16", 16, Elem::kI16},     {"U16", 16, Elem::kNone},
+    {"F16", 16, Elem::kF16},     {"BF16", 16, Elem::kBF16},   {"I32", 32, Elem::kI32},     {"U32", 32, Elem::kNone},
+    {"F32", 32, Elem::kF32},     {"I64", 64, Elem::kI64},     {"U64", 64, Elem::kNone},    {"F64", 64, Elem::kF64},
+    {"C64", 64, Elem::kNone},    {"F4", 4, Elem::kNone},      {"F6_E2M3", 6, Elem::kNone}, {"F6_E3M2", 6, Elem::kNone},
 };
 
 constexpr size_t kLengthBytes = 8;
@@ -89,20 +87,21 @@ const SafetensorsDtype& safetensors_dtype(Elem elem) {
 
 SafetensorsHeader parse_safetensors(ByteSpan file, std::string_view what, const SafetensorsLimits& limits) {
   if (file.size() < kLengthBytes)
-    fail(Code::kCorrupt, what, ": too short for a safetensors file: ", file.size(), " bytes, the length field at byte 0 alone has 8",
-         foreign_hint(file));
+    fail(Code::kCorrupt, what, ": too short for a safetensors file: ", file.size(),
+         " bytes, the length field at byte 0 alone has 8", foreign_hint(file));
   uint64_t length = 0;  // little-endian on disk, as the processors that Octavo builds for
   std::memcpy(&length, file.data(), kLengthBytes);
   if (length == 0) fail(Code::kCorrupt, what, ": (byte 0): header length is 0, expected at least 2");
   if (length > file.size() - kLengthBytes)
-    fail(Code::kCorrupt, what, ": (byte 0): header length ", length, " reaches past the end, file has ", file.size(), " bytes",
-         foreign_hint(file));
+    fail(Code::kCorrupt, what, ": (byte 0): header length ", length, " reaches past the end, file has ", file.size(),
+         " bytes", foreign_hint(file));
   if (length > limits.max_header_bytes)
-    fail(Code::kCorrupt, what, ": (byte 0): header length ", length, " is over the limit of ", limits.max_header_bytes, " bytes",
-         foreign_hint(file));
+    fail(Code::kCorrupt, what, ": (byte 0): header length ", length, " is over the limit of ", limits.max_header_bytes,
+         " bytes", foreign_hint(file));
   const std::string_view text = as_text(file.subspan(kLengthBytes, static_cast<size_t>(length)));
   if (text[0] != '{')
-    fail(Code::kCorrupt, what, ": (byte 8): the header must start with '{', found ", quoted(text.substr(0, 1)), foreign_hint(file));
+    fail(Code::kCorrupt, what, ": (byte 8): the header must start with '{', found ", quoted(text.substr(0, 1)),
+         foreign_hint(file));
 
   SafetensorsHeader header;
   header.data_begin = kLengthBytes + length;
@@ -121,12 +120,15 @@ std::string describe_foreign(ByteSpan file) {
   const auto starts = [&](std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; };
   if (starts("version https://git-lfs"))
     return cat("a git-LFS pointer of ", file.size(), " bytes, not the file itself (run: git lfs pull)");
-  if (starts("PK\x03\x04")) return "a ZIP archive, probably a PyTorch pickle checkpoint (convert it to safetensors first)";
+  if (starts("PK\x03\x04"))
+    return "a ZIP archive, probably a PyTorch pickle checkpoint (convert it to safetensors first)";
   if (text.size() >= 2 && text[0] == '\x80' && text[1] >= 2 && text[1] <= 5)
     return "a Python pickle (convert it to safetensors first; Octavo never runs pickles)";
   if (starts("GGUF")) return "a GGUF file (give its path with a .gguf name)";
   if (starts("\x1f\x8b")) return "a gzip archive";
-  if (starts("\x7f" "ELF")) return "an ELF program";
+  if (starts("\x7f"
+             "ELF"))
+    return "an ELF program";
   if (starts("\x89HDF")) return "an HDF5 file";
   const size_t first = text.find_first_not_of(" \t\r\n");
   if (first != std::string_view::npos) {

@@ -1,6 +1,7 @@
 // safetensors, read strictly: u64 header length, a JSON object that names each tensor's dtype, shape and byte range,
 // then the data. Parsing checks every rule of the format before anything is allocated for data, in O(n log n), and
-// refuses what other readers let pass (duplicate names, holes, bytes after the last tensor): docs/formats/safetensors.md.
+// refuses what other readers let pass (duplicate names, holes, bytes after the last tensor):
+// docs/formats/safetensors.md.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -27,16 +28,16 @@ const SafetensorsDtype& safetensors_dtype(Elem elem);
 struct SafetensorsTensor {
   std::string name;
   const SafetensorsDtype* dtype = nullptr;
-  std::vector<int64_t> shape;      // outermost first; empty for a scalar
-  uint64_t begin = 0, end = 0;     // bytes in the file (not in the data section)
-  uint64_t header_byte = 0;        // where the name stands in the file, for messages
+  std::vector<int64_t> shape;   // outermost first; empty for a scalar
+  uint64_t begin = 0, end = 0;  // bytes in the file (not in the data section)
+  uint64_t header_byte = 0;     // where the name stands in the file, for messages
   uint64_t bytes() const { return end - begin; }
 };
 
 struct SafetensorsHeader {
-  std::vector<SafetensorsTensor> tensors;                      // sorted by name
+  std::vector<SafetensorsTensor> tensors;                     // sorted by name
   std::vector<std::pair<std::string, std::string>> metadata;  // __metadata__, in file order
-  uint64_t data_begin = 0;                                     // byte in the file
+  uint64_t data_begin = 0;                                    // byte in the file
 };
 
 struct SafetensorsLimits {

@@ -164,8 +164,7 @@ class Scanner {
       ++at_;
     }
     const bool odd_tail = at_ < text_.size() && (text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E');
-    if (at_ == begin || odd_tail)
-      fail_at(begin, meaning, " must be a non-negative integer, found ", found_at(at_));
+    if (at_ == begin || odd_tail) fail_at(begin, meaning, " must be a non-negative integer, found ", found_at(at_));
     if (text_[begin] == '0' && at_ - begin > 1) fail_at(begin, meaning, " has a leading zero");
     return value;
   }
@@ -198,7 +197,9 @@ class Scanner {
     const size_t begin = at_++;
     const char kind = at_ < text_.size() ? text_[at_++] : '\0';
     switch (kind) {
-      case '"': case '\\': case '/': out += kind; return;
+      case '"':
+      case '\\':
+      case '/': out += kind; return;
       case 'b': out += '\b'; return;
       case 'f': out += '\f'; return;
       case 'n': out += '\n'; return;
@@ -223,8 +224,10 @@ class Scanner {
     char32_t code = 0;
     for (int i = 0; i < 4; ++i, ++at_) {
       const char c = at_ < text_.size() ? text_[at_] : '\0';
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) fail_at(begin, "\\u needs four hexadecimal digits");
       code = code * 16 + static_cast<char32_t>(digit);
     }
@@ -263,7 +266,9 @@ class Scanner {
   std::string found() const { return found_at(at_); }
   std::string found_at(size_t at) const { return at < text_.size() ? quoted(text_.substr(at, 1)) : "the header's end"; }
   template <class... T>
-  [[noreturn]] void fail_here(const T&... part) const { fail_at(at_, part...); }
+  [[noreturn]] void fail_here(const T&... part) const {
+    fail_at(at_, part...);
+  }
   template <class... T>
   [[noreturn]] void fail_at(size_t at, const T&... part) const {
     const std::string tensor = label_ ? cat("tensor ", quoted(*label_), " ") : "";

@@ -63,7 +63,8 @@ void ShardWriter::keep_together(uint64_t bytes) {
 void ShardWriter::check_complete() const {
   if (tensors_.empty()) return;
   const Tensor& last = tensors_.back();
-  OCTAVO_CHECK(last.at + last.bytes == part_bytes_, "tensor ", last.name, " has ", part_bytes_ - last.at, " of ", last.bytes, " bytes");
+  OCTAVO_CHECK(last.at + last.bytes == part_bytes_, "tensor ", last.name, " has ", part_bytes_ - last.at, " of ",
+               last.bytes, " bytes");
 }
 
 void ShardWriter::begin(const std::string& name, Elem elem, const std::vector<int64_t>& shape) {
@@ -77,8 +78,10 @@ void ShardWriter::write(const void* data, size_t bytes) {
     write_at_end(part_, buffer_.data(), buffer_.size(), part_path_);
     buffer_.clear();
   }
-  if (bytes >= kBufferBytes) write_at_end(part_, static_cast<const char*>(data), bytes, part_path_);
-  else buffer_.append(static_cast<const char*>(data), bytes);
+  if (bytes >= kBufferBytes)
+    write_at_end(part_, static_cast<const char*>(data), bytes, part_path_);
+  else
+    buffer_.append(static_cast<const char*>(data), bytes);
   part_bytes_ += bytes;
   total_bytes_ += bytes;
 }
@@ -115,7 +118,8 @@ void ShardWriter::close_shard() {
       const ssize_t got = ::pread(part_, chunk.data(), want, static_cast<off_t>(t.at + done));
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0)
-        fail(Code::kIo, quoted(part_path_.native()), ": cannot read at byte ", t.at + done, ": ", got < 0 ? std::strerror(errno) : "file is shorter");
+        fail(Code::kIo, quoted(part_path_.native()), ": cannot read at byte ", t.at + done, ": ",
+             got < 0 ? std::strerror(errno) : "file is shorter");
       out.write(chunk.data(), static_cast<size_t>(got));
       done += static_cast<uint64_t>(got);
     }

@@ -1,7 +1,8 @@
 // ShardWriter: tensors in any order -> safetensors shards. The header stands before the data and must know it, so the
 // data of the shard at hand goes to a part file first and is copied behind the header when the shard is full; memory
 // holds names and shapes only. Within a shard, tensors lie by falling element size, then by name: every tensor is
-// aligned to its elements without padding (which the format forbids), and the bytes do not depend on the order of calls.
+// aligned to its elements without padding (which the format forbids), and the bytes do not depend on the order of
+// calls.
 #pragma once
 #include <cstdint>
 #include <filesystem>

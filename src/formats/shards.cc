@@ -71,8 +71,8 @@ std::vector<std::string> numbered_shards(const std::vector<std::string>& names, 
     const auto [part, of] = shard_number(name);
     if (part == 0) continue;
     if (count != 0 && of != count)
-      fail(Code::kInvalid, folder.string(), ": two sets of shards and no ", kIndex, " to tell them apart: ",
-           quoted(shards.front()), " and ", quoted(name));
+      fail(Code::kInvalid, folder.string(), ": two sets of shards and no ", kIndex,
+           " to tell them apart: ", quoted(shards.front()), " and ", quoted(name));
     count = of;
     shards.push_back(name);
   }
@@ -103,15 +103,15 @@ ShardIndex parse_shard_index(std::string_view text, std::string_view what) {
     fail(Code::kCorrupt, what, ": 'weight_map' must be an object, found ", map ? map->type_name() : "nothing");
   ShardIndex index;
   if (const Json* metadata = root.find("metadata"); metadata && metadata->is_object()) {
-    const Json* total = metadata->find("total_size");
-    if (total && total->is_number() && total->as_double() >= 0 && total->as_double() < 9e18)
-      index.total_size = static_cast<uint64_t>(total->as_double() < 9e15 ? total->as_double() : 0);
-    if (total && total->is_int() && total->as_int() >= 0) index.total_size = static_cast<uint64_t>(total->as_int());
+    const Json* total = metadata->find("total_size");  // some writers make it a float; exact below 2^53
+    if (total && total->is_number() && total->as_double() >= 0 && total->as_double() < 0x1p53)
+      index.total_size = static_cast<uint64_t>(total->as_double());
   }
   index.places.reserve(map->as_object().size());
   for (const auto& [tensor, file] : map->as_object()) {
     if (!file.is_string())
-      fail(Code::kCorrupt, what, ": weight_map of tensor ", quoted(tensor), " must be a file name, found ", file.type_name());
+      fail(Code::kCorrupt, what, ": weight_map of tensor ", quoted(tensor), " must be a file name, found ",
+           file.type_name());
     const std::string& name = file.as_string();
     if (!is_plain_name(name) || !ends_with(name, kSuffix))
       fail(Code::kCorrupt, what, ": tensor ", quoted(tensor), " lies in ", quoted(name),
@@ -167,7 +167,8 @@ ShardSet::ShardSet(const fs::path& folder, const Notes& notes) {
   }
   for (const std::string& name : names)
     if (!std::binary_search(used.begin(), used.end(), name))
-      note(notes, cat("ignored: ", quoted(name), " (", index_counts ? "not in the index" : "not part of the model's set of files", ")"));
+      note(notes, cat("ignored: ", quoted(name), " (",
+                      index_counts ? "not in the index" : "not part of the model's set of files", ")"));
 
   open_files(folder, used);
   if (index_counts) check_index(index, index_what, notes);
@@ -183,15 +184,16 @@ void ShardSet::open_files(const fs::path& folder, const std::vector<std::string>
   });
   for (size_t i = 1; i < tensors_.size(); ++i)
     if (tensors_[i].tensor->name == tensors_[i - 1].tensor->name)
-      fail(Code::kCorrupt, folder.string(), ": tensor ", quoted(tensors_[i].tensor->name), " is in two files: ",
-           quoted(tensors_[i - 1].file->name), " and ", quoted(tensors_[i].file->name));
+      fail(Code::kCorrupt, folder.string(), ": tensor ", quoted(tensors_[i].tensor->name),
+           " is in two files: ", quoted(tensors_[i - 1].file->name), " and ", quoted(tensors_[i].file->name));
 }
 
 void ShardSet::check_index(const ShardIndex& index, std::string_view what, const Notes& notes) const {
   uint64_t bytes = 0;
   for (const auto& [name, file] : index.places) {
     const ShardTensor* tensor = find(name);
-    if (!tensor) fail(Code::kNotFound, what, ": tensor ", quoted(name), " should be in ", quoted(file), ", but no file has it");
+    if (!tensor)
+      fail(Code::kNotFound, what, ": tensor ", quoted(name), " should be in ", quoted(file), ", but no file has it");
     if (tensor->file->name != file)
       fail(Code::kCorrupt, what, ": tensor ", quoted(name), " should be in ", quoted(file), ", but lies in ",
            quoted(tensor->file->name));
@@ -202,7 +204,8 @@ void ShardSet::check_index(const ShardIndex& index, std::string_view what, const
       const auto at = std::lower_bound(index.places.begin(), index.places.end(), t.tensor->name,
                                        [](const auto& place, const std::string& name) { return place.first < name; });
       if (at == index.places.end() || at->first != t.tensor->name)
-        fail(Code::kCorrupt, what, ": tensor ", quoted(t.tensor->name), " of ", quoted(t.file->name), " is not in the index");
+        fail(Code::kCorrupt, what, ": tensor ", quoted(t.tensor->name), " of ", quoted(t.file->name),
+             " is not in the index");
     }
   if (index.total_size != 0 && index.total_size != bytes)
     note(notes, cat(kIndex, ": total_size says ", index.total_size, " bytes, the shards hold ", bytes));

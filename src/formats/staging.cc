@@ -58,14 +58,16 @@ StagedFolder::StagedFolder(const fs::path& out, const fs::path& source, bool for
 
   if (::stat(out_.c_str(), &info) == 0) {
     if (lies_in(source, info))
-      fail(Code::kUsage, quoted(out_.native()), ": the output is the input ", quoted(source.native()), " or holds it; inputs are never modified");
+      fail(Code::kUsage, quoted(out_.native()), ": the output is the input ", quoted(source.native()),
+           " or holds it; inputs are never modified");
     if (!S_ISDIR(info.st_mode)) fail(Code::kUsage, quoted(out_.native()), ": exists and is not a folder");
     std::error_code error;
     const bool empty = fs::is_empty(out_, error);
     if (error) fail(Code::kIo, quoted(out_.native()), ": ", error.message());
     if (!empty && !force) fail(Code::kUsage, quoted(out_.native()), ": exists; choose another name or say --force");
     if (!empty && !fs::exists(out_ / "config.json", error))
-      fail(Code::kUsage, quoted(out_.native()), ": holds no checkpoint (no config.json), so --force does not replace it");
+      fail(Code::kUsage, quoted(out_.native()),
+           ": holds no checkpoint (no config.json), so --force does not replace it");
     replace_ = true;
   }
   const uint64_t free = free_bytes(parent);
@@ -88,14 +90,17 @@ void StagedFolder::lock() {
       if (error == EWOULDBLOCK) fail(Code::kIo, quoted(out_.native()), ": another process is writing this output");
       fail_errno(staging_, "lock", error);
     }
-    struct stat held {}, named {};
+    struct stat held {
+    }, named{};
     if (::fstat(lock_, &held) == 0 && ::stat(staging_.c_str(), &named) == 0 && same_file(held, named)) break;
     ::close(lock_);
   }
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(staging_, error)) {
     fs::remove_all(entry.path(), error);
-    if (error) fail(Code::kIo, quoted(entry.path().native()), ": cannot remove the rest of an interrupted run: ", error.message());
+    if (error)
+      fail(Code::kIo, quoted(entry.path().native()),
+           ": cannot remove the rest of an interrupted run: ", error.message());
   }
   if (error) fail(Code::kIo, quoted(staging_.native()), ": ", error.message());
 }
@@ -109,7 +114,9 @@ StagedFolder::~StagedFolder() {
 void StagedFolder::publish() {
   OCTAVO_CHECK(!published_, out_.native());
   sync_folder(staging_);
-  const auto move = [&](unsigned flags) { return ::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, out_.c_str(), flags) == 0; };
+  const auto move = [&](unsigned flags) {
+    return ::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, out_.c_str(), flags) == 0;
+  };
   std::error_code error;
   if (replace_ && move(RENAME_EXCHANGE)) {
     published_ = true;

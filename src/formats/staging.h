@@ -8,9 +8,11 @@ namespace octavo {
 
 class StagedFolder {
  public:
-  // Checks before any work: the parent exists and can be written, `out` is free (or, with force, an earlier checkpoint),
-  // `out` does not hold `source`, `needed_bytes` fit on the disk, and no other process writes the same output.
-  StagedFolder(const std::filesystem::path& out, const std::filesystem::path& source, bool force, uint64_t needed_bytes);
+  // Checks before any work: the parent exists and can be written, `out` is free (or, with force, an earlier
+  // checkpoint), `out` does not hold `source`, `needed_bytes` fit on the disk, and no other process writes the same
+  // output.
+  StagedFolder(const std::filesystem::path& out, const std::filesystem::path& source, bool force,
+               uint64_t needed_bytes);
   ~StagedFolder();  // removes what was staged unless published
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;

@@ -17,31 +17,54 @@ WriteRequest request_for(const Checkpoint& source, const std::filesystem::path& 
 }
 
 // The parts of a weight as a checkpoint of their own, past the writer's checks: for what only foreign files hold.
-void add_parts(const Folder& folder, const std::vector<CtPart>& parts, const std::string& config_groups, const std::string& format,
-               const std::string& more_json = "") {
+void add_parts(const Folder& folder, const std::vector<CtPart>& parts, const std::string& config_groups,
+               const std::string& format, const std::string& more_json = "") {
   std::string header = "{", data;
   for (const CtPart& part : parts) {
     const size_t begin = data.size();
     data.append(reinterpret_cast<const char*>(part.bytes.bytes().data()), part.bytes.size());
     std::string dims;
     for (const int64_t dim : part.shape) dims += cat(dims.empty() ? "" : ",", dim);
-    header += cat(header.size() > 1 ? "," : "", "\"l.", part.suffix, "\":{\"dtype\":\"", safetensors_dtype(part.elem).name, "\",\"shape\":[",
-                  dims, "],\"data_offsets\":[", begin, ",", data.size(), "]}");
+    header +=
+        cat(header.size() > 1 ? "," : "", "\"l.", part.suffix, "\":{\"dtype\":\"", safetensors_dtype(part.elem).name,
+            "\",\"shape\":[", dims, "],\"data_offsets\":[", begin, ",", data.size(), "]}");
   }
   header += "}";
   folder.add("model.safetensors", le64(header.size()) + header + data);
-  folder.add("config.json", cat("{\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"quantization_status\":\"compressed\",\"format\":\"",
-                                format, "\",\"config_groups\":{\"group_0\":{\"targets\":[\"Linear\"],", config_groups, "}}", more_json, "}}"));
+  folder.add("config.json", cat("{\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"quantization_"
+                                "status\":\"compressed\",\"format\":\"",
+                                format, "\",\"config_groups\":{\"group_0\":{\"targets\":[\"Linear\"],", config_groups,
+                                "}}", more_json, "}}"));
 }
 
-constexpr const char* kWeights4 = "\"weights\":{\"num_bits\":4,\"type\":\"int\",\"symmetric\":true,\"strategy\":\"group\",\"group_size\":32}";
-constexpr const char* kWeights4Asym = "\"weights\":{\"num_bits\":4,\"type\":\"int\",\"symmetric\":false,\"strategy\":\"group\",\"group_size\":32}";
-constexpr const char* kChannel8 = "\"weights\":{\"num_bits\":8,\"type\":\"int\",\"symmetric\":true,\"strategy\":\"channel\"}";
+constexpr const char* kWeights4 =
+    "\"weights\":{\"num_bits\":4,\"type\":\"int\",\"symmetric\":true,\"strategy\":\"group\",\"group_size\":32}";
+constexpr const char* kWeights4Asym =
+    "\"weights\":{\"num_bits\":4,\"type\":\"int\",\"symmetric\":false,\"strategy\":\"group\",\"group_size\":32}";
+constexpr const char* kChannel8 =
+    "\"weights\":{\"num_bits\":8,\"type\":\"int\",\"symmetric\":true,\"strategy\":\"channel\"}";
 
 const char* const kSchemes[] = {
-    "w4a16", "w4a16-asym", "w4a16-tensor", "w4a16-tensor-asym", "w4a16-g8", "w4a16-g24-asym-sbf16", "w4a16-g48-sf32",
-    "w8a16", "w8a16-asym-sf32", "w8a16-tensor-sbf16", "w8a16-tensor-asym", "w8a16-g16", "w8a16-g48-asym",
-    "w8a8", "w8a8-sf32", "w8a8-asym", "w8a8-tensor", "w8a8-g16", "w4a8-g24", "w4a8-asym",
+    "w4a16",
+    "w4a16-asym",
+    "w4a16-tensor",
+    "w4a16-tensor-asym",
+    "w4a16-g8",
+    "w4a16-g24-asym-sbf16",
+    "w4a16-g48-sf32",
+    "w8a16",
+    "w8a16-asym-sf32",
+    "w8a16-tensor-sbf16",
+    "w8a16-tensor-asym",
+    "w8a16-g16",
+    "w8a16-g48-asym",
+    "w8a8",
+    "w8a8-sf32",
+    "w8a8-asym",
+    "w8a8-tensor",
+    "w8a8-g16",
+    "w4a8-g24",
+    "w4a8-asym",
 };
 
 TEST(CompressedTensors, KeepsEverySchemeBitForBit) {
@@ -93,7 +116,8 @@ TEST(CompressedTensors, ReadsGroupIndexesOfActOrder) {
   std::vector<CtPart> parts = encode_ct(w);
   parts.push_back({"weight_g_idx", Elem::kI32, {64}, Buffer::allocate(256)});
   std::copy(w.group_of.begin(), w.group_of.end(), parts.back().bytes.as<int32_t>());
-  const std::string weights = "\"weights\":{\"num_bits\":4,\"symmetric\":true,\"strategy\":\"group\",\"group_size\":32,\"actorder\":\"group\"}";
+  const std::string weights =
+      "\"weights\":{\"num_bits\":4,\"symmetric\":true,\"strategy\":\"group\",\"group_size\":32,\"actorder\":\"group\"}";
   const Folder folder;
   add_parts(folder, parts, weights, "pack-quantized");
   expect_same_weight(w, open_checkpoint(folder.path())->read_weight("l.weight"));
@@ -131,10 +155,10 @@ TEST(CompressedTensors, PacksZeroPointsAlongRows) {
   QTensor w = random_weight(parse_scheme("w8a16-g16-asym-sf32"), 5, 32, 2);
   for (int16_t i = 0; i < 10; ++i) w.zeros[static_cast<size_t>(i)] = static_cast<int16_t>(i - 128);
   const CtPart zeros = encode_ct(w).back();
-  EXPECT_EQ(zeros.shape, (std::vector<int64_t>{2, 2}));                  // ceil(5 * 8 / 32) words, 2 groups
-  EXPECT_EQ(zeros.bytes.as<uint32_t>()[0], 0x06040200u);                 // group 0 of rows 0..3
-  EXPECT_EQ(zeros.bytes.as<uint32_t>()[1], 0x07050301u);                 // group 1
-  EXPECT_EQ(zeros.bytes.as<uint32_t>()[2], 0x08u);                       // row 4
+  EXPECT_EQ(zeros.shape, (std::vector<int64_t>{2, 2}));   // ceil(5 * 8 / 32) words, 2 groups
+  EXPECT_EQ(zeros.bytes.as<uint32_t>()[0], 0x06040200u);  // group 0 of rows 0..3
+  EXPECT_EQ(zeros.bytes.as<uint32_t>()[1], 0x07050301u);  // group 1
+  EXPECT_EQ(zeros.bytes.as<uint32_t>()[2], 0x08u);        // row 4
 }
 
 TEST(CompressedTensors, ReadsNibblesKeptInBytesAndWeightOnlyInt8) {
@@ -144,7 +168,8 @@ TEST(CompressedTensors, ReadsNibblesKeptInBytesAndWeightOnlyInt8) {
   QTensor expected = w;
   expected.scheme.act = Quant{};
   expect_same_weight(expected, open_checkpoint(folder.path())->read_weight("l.weight"));
-  add_parts(folder, encode_ct(w), "\"weights\":{\"num_bits\":4,\"symmetric\":true,\"strategy\":\"channel\"}", "int-quantized");
+  add_parts(folder, encode_ct(w), "\"weights\":{\"num_bits\":4,\"symmetric\":true,\"strategy\":\"channel\"}",
+            "int-quantized");
   EXPECT_ERROR(open_checkpoint(folder.path())->read_weight("l.weight"), Code::kCorrupt, "does not fit num_bits 4");
 }
 
@@ -152,21 +177,26 @@ TEST(CompressedTensors, RefusesRaggedGroupsOnWriteWithSizesThatFit) {
   const FakeCheckpoint source;
   const Folder folder;
   const auto writer = write_compressed_tensors(request_for(source, folder / "out"));
-  EXPECT_ERROR(writer->add_weight("m.q_proj.weight", random_weight(parse_scheme("w4a16-g128"), 2, 576, 1)), Code::kUnsupported,
-               "tensor 'm.q_proj.weight': group size 128 leaves a short last group in 576 columns, which compressed-tensors refuses to load; "
+  EXPECT_ERROR(writer->add_weight("m.q_proj.weight", random_weight(parse_scheme("w4a16-g128"), 2, 576, 1)),
+               Code::kUnsupported,
+               "tensor 'm.q_proj.weight': group size 128 leaves a short last group in 576 columns, which "
+               "compressed-tensors refuses to load; "
                "group sizes that fit: 192, 96, 64, 48, 32, 16; or use one scale per row");
-  EXPECT_ERROR(writer->add_weight("m.q_proj.weight", random_weight(parse_scheme("w4a16-g2"), 2, 7, 1)), Code::kUnsupported, "one scale per row");
+  EXPECT_ERROR(writer->add_weight("m.q_proj.weight", random_weight(parse_scheme("w4a16-g2"), 2, 7, 1)),
+               Code::kUnsupported, "one scale per row");
 }
 
 TEST(CompressedTensors, RejectsSchemesItCannotSay) {
   const std::pair<const char*, const char*> table[] = {
       {"q4_0", "no q4_0 blocks"}, {"w4a16-g32-actorder", "was removed"}, {"q6_k", "no q6_k blocks"}};
-  for (const auto& [scheme, says] : table) EXPECT_NE(reject_ct(parse_scheme(scheme)).find(says), std::string::npos) << scheme;
+  for (const auto& [scheme, says] : table)
+    EXPECT_NE(reject_ct(parse_scheme(scheme)).find(says), std::string::npos) << scheme;
   for (const char* scheme : kSchemes) EXPECT_EQ(reject_ct(parse_scheme(scheme)), "") << scheme;
   for (const char* scheme : {"f32", "bf16", "f16"}) EXPECT_EQ(reject_ct(parse_scheme(scheme)), "") << scheme;
   const FakeCheckpoint source;
   const Folder folder;
-  EXPECT_ERROR(write_compressed_tensors(request_for(source, folder / "out"))->commit(), Code::kInvalid, "no layer is quantized");
+  EXPECT_ERROR(write_compressed_tensors(request_for(source, folder / "out"))->commit(), Code::kInvalid,
+               "no layer is quantized");
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));
 }
 
@@ -198,14 +228,19 @@ TEST(CompressedTensors, NamesFloatLayersAndMixedGroups) {
 TEST(CompressedTensors, PrefersExactNamesThenExpressionsThenClasses) {
   const std::string group = "\"weights\":{\"num_bits\":4,\"symmetric\":true,\"group_size\":32}";
   const auto parse = [&](const std::string& a, const std::string& b, const std::string& ignore) {
-    return parse_ct_config(parse_json("{\"quant_method\":\"compressed-tensors\",\"format\":\"pack-quantized\",\"config_groups\":{\"A\":{\"targets\":[" + a +
-                                          "]," + group + "},\"B\":{\"targets\":[" + b + "]," + group + "}},\"ignore\":[" + ignore + "]}", "c"), "c");
+    return parse_ct_config(parse_json("{\"quant_method\":\"compressed-tensors\",\"format\":\"pack-quantized\",\"config_"
+                                      "groups\":{\"A\":{\"targets\":[" +
+                                          a + "]," + group + "},\"B\":{\"targets\":[" + b + "]," + group +
+                                          "}},\"ignore\":[" + ignore + "]}",
+                                      "c"),
+                           "c");
   };
-  const CtConfig c = parse("\"Linear\",\"re:.*down_proj$\"", "\"re:.*mlp\",\"x.mlp.down_proj\"", "\"re:.*lm_head\",\"x.q\"");
-  EXPECT_EQ(c.group_of("x.mlp.down_proj")->name, "B");   // exact
-  EXPECT_EQ(c.group_of("y.mlp.down_proj")->name, "A");   // "re:.*down_proj$" sorts before "re:.*mlp"
-  EXPECT_EQ(c.group_of("y.mlp.up_proj")->name, "B");     // expression before class
-  EXPECT_EQ(c.group_of("y.attn.o_proj")->name, "A");     // class
+  const CtConfig c =
+      parse("\"Linear\",\"re:.*down_proj$\"", "\"re:.*mlp\",\"x.mlp.down_proj\"", "\"re:.*lm_head\",\"x.q\"");
+  EXPECT_EQ(c.group_of("x.mlp.down_proj")->name, "B");  // exact
+  EXPECT_EQ(c.group_of("y.mlp.down_proj")->name, "A");  // "re:.*down_proj$" sorts before "re:.*mlp"
+  EXPECT_EQ(c.group_of("y.mlp.up_proj")->name, "B");    // expression before class
+  EXPECT_EQ(c.group_of("y.attn.o_proj")->name, "A");    // class
   EXPECT_EQ(c.group_of("model.lm_head"), nullptr);
   EXPECT_EQ(c.group_of("x.q"), nullptr);
   EXPECT_EQ(c.group_of("x.q2")->name, "A");
@@ -237,35 +272,56 @@ TEST(CompressedTensors, RefusesBadConfigs) {
       {weights("\"num_bits\":8,\"strategy\":\"channel\""), Code::kInvalid, "symmetric"},
       {weights("\"num_bits\":8,\"symmetric\":\"yes\""), Code::kInvalid, ""},
       {weights("\"num_bits\":8,\"type\":\"float\"" + tail), Code::kUnsupported, "type 'float'"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"group\""), Code::kInvalid, "group_size 0 with strategy 'group'"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"group\",\"group_size\":0"), Code::kInvalid, "group_size 0"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"group\""), Code::kInvalid,
+       "group_size 0 with strategy 'group'"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"group\",\"group_size\":0"), Code::kInvalid,
+       "group_size 0"},
       {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":-2"), Code::kInvalid, "group_size -2"},
       {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":70000"), Code::kInvalid, "group_size 70000"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":96"), Code::kInvalid, "group_size 96 of config_groups.'group_0' is larger than the layer's 64 columns"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":16"), Code::kInvalid, "tensor 'l.weight_scale' has shape [4,2], expected [4,4] for a weight [4,64] with group_size 16"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":96"), Code::kInvalid,
+       "group_size 96 of config_groups.'group_0' is larger than the layer's 64 columns"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":16"), Code::kInvalid,
+       "tensor 'l.weight_scale' has shape [4,2], expected [4,4] for a weight [4,64] with group_size 16"},
       {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":-1"), Code::kInvalid, "expected [4,1]"},
-      {weights("\"num_bits\":8,\"symmetric\":true,\"group_size\":32"), Code::kInvalid, "tensor 'l.weight_shape' says [4,64], but 'l.weight_packed' is [4,8] words"},
-      {weights("\"num_bits\":4,\"symmetric\":false,\"group_size\":32"), Code::kInvalid, "'l.weight_zero_point' is missing, but config_groups.'group_0' says symmetric = false"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"channel\",\"group_size\":32"), Code::kInvalid, "contradicts strategy 'channel'"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"block\",\"block_structure\":[1,2]"), Code::kUnsupported, "block_structure"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"tensor_group\",\"group_size\":16"), Code::kUnsupported, "strategy 'tensor_group'"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"dynamic\":true"), Code::kInvalid, "dynamic must be false"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"actorder\":\"sideways\""), Code::kInvalid, "unknown actorder 'sideways'"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"actorder\":\"group\""), Code::kInvalid, "'l.weight_g_idx' is missing"},
-      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"odd\":1"), Code::kUnsupported, "unknown key 'odd'"},
+      {weights("\"num_bits\":8,\"symmetric\":true,\"group_size\":32"), Code::kInvalid,
+       "tensor 'l.weight_shape' says [4,64], but 'l.weight_packed' is [4,8] words"},
+      {weights("\"num_bits\":4,\"symmetric\":false,\"group_size\":32"), Code::kInvalid,
+       "'l.weight_zero_point' is missing, but config_groups.'group_0' says symmetric = false"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"channel\",\"group_size\":32"), Code::kInvalid,
+       "contradicts strategy 'channel'"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"block\",\"block_structure\":[1,2]"),
+       Code::kUnsupported, "block_structure"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"strategy\":\"tensor_group\",\"group_size\":16"), Code::kUnsupported,
+       "strategy 'tensor_group'"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"dynamic\":true"), Code::kInvalid,
+       "dynamic must be false"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"actorder\":\"sideways\""), Code::kInvalid,
+       "unknown actorder 'sideways'"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"actorder\":\"group\""), Code::kInvalid,
+       "'l.weight_g_idx' is missing"},
+      {weights("\"num_bits\":4,\"symmetric\":true,\"group_size\":32,\"odd\":1"), Code::kUnsupported,
+       "unknown key 'odd'"},
       {"\"weights\":null", Code::kUnsupported, "no weights"},
       {"\"weights\":[]", Code::kInvalid, "expected an object, found array"},
       {std::string(kWeights4) + ",\"odd\":1", Code::kUnsupported, "config_groups.'group_0': unknown key 'odd'"},
-      {std::string(kWeights4) + ",\"format\":\"int-quantized\"", Code::kInvalid, "tensor 'l.weight_packed': stored as pack-quantized"},
-      {std::string(kWeights4) + ",\"format\":\"nvfp4-pack-quantized\"", Code::kUnsupported, "format 'nvfp4-pack-quantized'"},
+      {std::string(kWeights4) + ",\"format\":\"int-quantized\"", Code::kInvalid,
+       "tensor 'l.weight_packed': stored as pack-quantized"},
+      {std::string(kWeights4) + ",\"format\":\"nvfp4-pack-quantized\"", Code::kUnsupported,
+       "format 'nvfp4-pack-quantized'"},
       {std::string(kWeights4) + ",\"output_activations\":{\"num_bits\":8}", Code::kUnsupported, "output_activations"},
-      {std::string(kWeights4) + ",\"input_activations\":{\"num_bits\":8,\"strategy\":\"tensor\",\"dynamic\":false}", Code::kUnsupported, "static; Octavo reads dynamic"},
-      {std::string(kWeights4) + ",\"input_activations\":{\"num_bits\":8,\"type\":\"float\",\"strategy\":\"token\",\"dynamic\":true}", Code::kUnsupported, "'float'"},
-      {std::string(kWeights4) + "},\"W4A16\":[\"Linear\"],\"g2\":{\"targets\":[\"x\"]," + kWeights4, Code::kUnsupported, "preset names are not supported"},
+      {std::string(kWeights4) + ",\"input_activations\":{\"num_bits\":8,\"strategy\":\"tensor\",\"dynamic\":false}",
+       Code::kUnsupported, "static; Octavo reads dynamic"},
+      {std::string(kWeights4) +
+           ",\"input_activations\":{\"num_bits\":8,\"type\":\"float\",\"strategy\":\"token\",\"dynamic\":true}",
+       Code::kUnsupported, "'float'"},
+      {std::string(kWeights4) + "},\"W4A16\":[\"Linear\"],\"g2\":{\"targets\":[\"x\"]," + kWeights4, Code::kUnsupported,
+       "preset names are not supported"},
       {std::string(kWeights4) + "},\"g2\":{\"targets\":[]," + kWeights4, Code::kInvalid, "targets is empty"},
       {std::string(kWeights4) + "},\"g2\":{\"targets\":[\"re:(\"]," + kWeights4, Code::kInvalid, "expression 're:('"},
-      {std::string(kWeights4) + "},\"g2\":{\"targets\":[7]," + kWeights4, Code::kInvalid, "expected names, found integer"},
-      {std::string(kWeights4) + "},\"g2\":{\"targets\":\"x\"," + kWeights4, Code::kInvalid, "expected an array of names"},
+      {std::string(kWeights4) + "},\"g2\":{\"targets\":[7]," + kWeights4, Code::kInvalid,
+       "expected names, found integer"},
+      {std::string(kWeights4) + "},\"g2\":{\"targets\":\"x\"," + kWeights4, Code::kInvalid,
+       "expected an array of names"},
   };
   const std::vector<CtPart> parts = encode_ct(random_weight(parse_scheme("w4a16-g32"), 4, 64, 1));
   for (const BadConfig& bad : table) {
@@ -313,19 +369,35 @@ TEST(CompressedTensors, RefusesPartsThatContradictEachOther) {
   with([](Parts& p) { p.erase(p.begin()); }, Code::kInvalid, "the layer has no codes");
   with([](Parts& p) { p[2].bytes.as<int64_t>()[0] = 8; }, Code::kInvalid, "tensor 'l.weight_shape' says [8,64]");
   with([](Parts& p) { p[2].bytes.as<int64_t>()[1] = 65; }, Code::kInvalid, "says [9,65]");
-  with([](Parts& p) { p[2].bytes.as<int64_t>()[1] = int64_t{1} << 62; }, Code::kInvalid, "tensor 'l.weight_shape' says [9,4611686018427387904]");
+  with([](Parts& p) { p[2].bytes.as<int64_t>()[1] = int64_t{1} << 62; }, Code::kInvalid,
+       "tensor 'l.weight_shape' says [9,4611686018427387904]");
   with([](Parts& p) { p[2].bytes.as<int64_t>()[1] = -64; }, Code::kInvalid, "says [9,-64]");
-  with([](Parts& p) { p[3].elem = Elem::kI8; p[3].bytes = Buffer::allocate(4); }, Code::kInvalid, "tensor 'l.weight_zero_point' is I8 [2,2], expected I32 [2,2]");
-  with([](Parts& p) { p[1].bytes.as<uint16_t>()[3] = 0x7e00; }, Code::kCorrupt, "tensor 'l.weight_scale': value 3 is not finite (byte ");
-  with([](Parts& p) { p.push_back({"input_scale", Elem::kF32, {1}, Buffer::allocate(4)}); }, Code::kUnsupported, "static scales of activations");
-  with([](Parts& p) { p.push_back({"weight", Elem::kF32, {1}, Buffer::allocate(4)}); }, Code::kInvalid, "the layer also has a tensor 'l.weight'");
+  with(
+      [](Parts& p) {
+        p[3].elem = Elem::kI8;
+        p[3].bytes = Buffer::allocate(4);
+      },
+      Code::kInvalid, "tensor 'l.weight_zero_point' is I8 [2,2], expected I32 [2,2]");
+  with([](Parts& p) { p[1].bytes.as<uint16_t>()[3] = 0x7e00; }, Code::kCorrupt,
+       "tensor 'l.weight_scale': value 3 is not finite (byte ");
+  with(
+      [](Parts& p) {
+        p.push_back({"input_scale", Elem::kF32, {1}, Buffer::allocate(4)});
+      },
+      Code::kUnsupported, "static scales of activations");
+  with(
+      [](Parts& p) {
+        p.push_back({"weight", Elem::kF32, {1}, Buffer::allocate(4)});
+      },
+      Code::kInvalid, "the layer also has a tensor 'l.weight'");
 }
 
 TEST(CompressedTensors, NotesIgnoredCacheScalesAndEntriesThatMatchNothing) {
   std::vector<CtPart> parts = encode_ct(random_weight(parse_scheme("w4a16-g32"), 4, 64, 1));
   parts.push_back({"k_scale", Elem::kF32, {1}, Buffer::allocate(4)});
   const Folder folder;
-  add_parts(folder, parts, kWeights4, "pack-quantized", ",\"ignore\":[\"lm_head\",\"re:vision.*\"],\"kv_cache_scheme\":{\"num_bits\":8}");
+  add_parts(folder, parts, kWeights4, "pack-quantized",
+            ",\"ignore\":[\"lm_head\",\"re:vision.*\"],\"kv_cache_scheme\":{\"num_bits\":8}");
   std::string notes;
   const auto read = open_checkpoint(folder.path(), [&](std::string_view note) { notes += cat(note, "\n"); });
   EXPECT_NE(notes.find("ignored: 'l.k_scale'"), std::string::npos) << notes;

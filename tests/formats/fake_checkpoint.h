@@ -8,8 +8,9 @@ namespace octavo {
 
 class FakeCheckpoint final : public Checkpoint {
  public:
-  explicit FakeCheckpoint(Json config = parse_json("{\"model_type\":\"llama\",\"torch_dtype\":\"bfloat16\",\"auto_map\":{}}", "config"),
-                          std::filesystem::path path = "/nonexistent")
+  explicit FakeCheckpoint(
+      Json config = parse_json("{\"model_type\":\"llama\",\"torch_dtype\":\"bfloat16\",\"auto_map\":{}}", "config"),
+      std::filesystem::path path = "/nonexistent")
       : config_(std::move(config)), path_(std::move(path)) {}
   std::map<std::string, std::string, std::less<>> companions;
 

@@ -73,8 +73,8 @@ inline std::string safetensors_f32(const std::map<std::string, std::vector<int64
       const float value = first + static_cast<float>(i % 251) / 64.0f;
       data.append(reinterpret_cast<const char*>(&value), 4);
     }
-    header += ",\"" + name + "\":{\"dtype\":\"F32\",\"shape\":[" + dims + "],\"data_offsets\":[" + std::to_string(begin) + "," +
-              std::to_string(data.size()) + "]}";
+    header += ",\"" + name + "\":{\"dtype\":\"F32\",\"shape\":[" + dims + "],\"data_offsets\":[" +
+              std::to_string(begin) + "," + std::to_string(data.size()) + "]}";
   }
   header += "}";
   while (header.size() % 8 != 0) header += ' ';

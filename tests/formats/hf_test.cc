@@ -57,7 +57,8 @@ TEST(HfDirectory, ReadsOneFile) {
   dequantize_row(w, 1, row);
   EXPECT_EQ(row[0], 3 / 64.0f);
   EXPECT_EQ(opened.checkpoint->read_f32("norm.weight").size(), 3u);
-  EXPECT_ERROR(opened.checkpoint->read_weight("norm.weight"), Code::kUnsupported, "tensor 'norm.weight' has 1 dimensions");
+  EXPECT_ERROR(opened.checkpoint->read_weight("norm.weight"), Code::kUnsupported,
+               "tensor 'norm.weight' has 1 dimensions");
   EXPECT_ERROR(opened.checkpoint->read_f32("absent"), Code::kNotFound, "no tensor 'absent'");
   EXPECT_EQ(opened.notes, "");
 }
@@ -65,10 +66,11 @@ TEST(HfDirectory, ReadsOneFile) {
 TEST(HfDirectory, ReadsHalfPrecisionAtOddAddresses) {
   Folder folder;
   folder.add("config.json", kConfig);
-  std::string data("\x00\x3c\x00\xc0", 4);             // float16 1, -2
-  data += std::string("\x80\x3f\x00\xc0", 4);          // bfloat16 1, -2
+  std::string data("\x00\x3c\x00\xc0", 4);     // float16 1, -2
+  data += std::string("\x80\x3f\x00\xc0", 4);  // bfloat16 1, -2
   std::string header =
-      "{\"h\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"BF16\",\"shape\":[1,2],\"data_offsets\":[4,8]}}";
+      "{\"h\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"BF16\",\"shape\":[1,2],"
+      "\"data_offsets\":[4,8]}}";
   while (header.size() % 8 != 7) header += ' ';  // ST22
   folder.add("model.safetensors", le64(header.size()) + header + data);
   const Opened opened = open(folder);
@@ -99,9 +101,10 @@ TEST(HfDirectory, NotesWhatItIgnores) {
   folder.add("consolidated.safetensors", "not even a safetensors file");
   folder.add("model.safetensors.index.json", index_of("\"b.weight\":\"model-00001-of-00001.safetensors\""));
   const std::string notes = open(folder).notes;  // CF6, SH2, SH7
-  for (const char* part : {"ignored: auto_map in config.json", "ignored: 'modeling_x.py' (code in checkpoints is never run)",
-                           "ignored: 'pytorch_model.bin' (a pickle", "ignored: 'consolidated.safetensors' (not part of",
-                           "ignored: model.safetensors.index.json (model.safetensors is present and wins)"})
+  for (const char* part :
+       {"ignored: auto_map in config.json", "ignored: 'modeling_x.py' (code in checkpoints is never run)",
+        "ignored: 'pytorch_model.bin' (a pickle", "ignored: 'consolidated.safetensors' (not part of",
+        "ignored: model.safetensors.index.json (model.safetensors is present and wins)"})
     EXPECT_NE(notes.find(part), std::string::npos) << part << "\nin\n" << notes;
 }
 
@@ -125,12 +128,19 @@ TEST(HfDirectory, RefusesBadIndexes) {
   const std::string first = "\"a.weight\":\"model-00001-of-00002.safetensors\"";
   const auto elsewhere = [&](const std::string& file) { return index_of(first + ",\"b.weight\":\"" + file + "\""); };
   const BadIndex table[] = {
-      {"SH1", elsewhere("model-00003-of-00003.safetensors"), Code::kNotFound, "missing shards: 'model-00003-of-00003.safetensors'"},
-      {"SH3", elsewhere("model-00001-of-00002.safetensors"), Code::kNotFound, "tensor 'b.weight' should be in 'model-00001-of-00002.safetensors', but no file has it"},
-      {"SH3", index_of("\"a.weight\":\"model-00002-of-00002.safetensors\",\"b.weight\":\"model-00001-of-00002.safetensors\""), Code::kCorrupt,
-       "tensor 'a.weight' should be in 'model-00002-of-00002.safetensors', but lies in 'model-00001-of-00002.safetensors'"},
-      {"SH3", index_of("\"c\":\"model-00001-of-00002.safetensors\"," + std::string(kPlaces)), Code::kNotFound, "tensor 'c' should be in"},
-      {"SH5", elsewhere("../../etc/passwd"), Code::kCorrupt, "tensor 'b.weight' lies in '../../etc/passwd'; only plain names"},
+      {"SH1", elsewhere("model-00003-of-00003.safetensors"), Code::kNotFound,
+       "missing shards: 'model-00003-of-00003.safetensors'"},
+      {"SH3", elsewhere("model-00001-of-00002.safetensors"), Code::kNotFound,
+       "tensor 'b.weight' should be in 'model-00001-of-00002.safetensors', but no file has it"},
+      {"SH3",
+       index_of("\"a.weight\":\"model-00002-of-00002.safetensors\",\"b.weight\":\"model-00001-of-00002.safetensors\""),
+       Code::kCorrupt,
+       "tensor 'a.weight' should be in 'model-00002-of-00002.safetensors', but lies in "
+       "'model-00001-of-00002.safetensors'"},
+      {"SH3", index_of("\"c\":\"model-00001-of-00002.safetensors\"," + std::string(kPlaces)), Code::kNotFound,
+       "tensor 'c' should be in"},
+      {"SH5", elsewhere("../../etc/passwd"), Code::kCorrupt,
+       "tensor 'b.weight' lies in '../../etc/passwd'; only plain names"},
       {"SH5", elsewhere("/tmp/x.safetensors"), Code::kCorrupt, "only plain names"},
       {"SH5", elsewhere("C:\\\\x.safetensors"), Code::kCorrupt, "only plain names"},
       {"SH5", elsewhere("sub/x.safetensors"), Code::kCorrupt, "only plain names"},
@@ -139,7 +149,8 @@ TEST(HfDirectory, RefusesBadIndexes) {
       {"SH5", elsewhere(".hidden.safetensors"), Code::kCorrupt, "only plain names"},
       {"SH5", elsewhere("pytorch_model.bin"), Code::kCorrupt, "only plain names"},
       {"SH5", elsewhere(""), Code::kCorrupt, "only plain names"},
-      {"SH9", index_of(first + "," + first + ",\"b.weight\":\"model-00002-of-00002.safetensors\""), Code::kCorrupt, "index.json"},
+      {"SH9", index_of(first + "," + first + ",\"b.weight\":\"model-00002-of-00002.safetensors\""), Code::kCorrupt,
+       "index.json"},
       {"SH9", "{\"weight_map\":[]}", Code::kCorrupt, "'weight_map' must be an object, found array"},
       {"SH9", "{}", Code::kCorrupt, "'weight_map' must be an object, found nothing"},
       {"SH9", "[]", Code::kCorrupt, "expected an object, found array"},
@@ -197,7 +208,8 @@ TEST(HfDirectory, RefusesBadConfigs) {
       {"{\"a\":NaN}", Code::kCorrupt, "line 1 column"},
       {"{} // x", Code::kCorrupt, "config.json"},
       {"{\"a\":1,\"a\":2}", Code::kCorrupt, "config.json"},
-      {"{\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}", Code::kUnsupported, "already quantized by 'gptq', which Octavo cannot read"},
+      {"{\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}", Code::kUnsupported,
+       "already quantized by 'gptq', which Octavo cannot read"},
       {"{\"quantization_config\":{}}", Code::kUnsupported, "already quantized by 'an unnamed method'"},
       {"{\"quantization_config\":7}", Code::kInvalid, "quantization_config must be an object"},
   };
@@ -215,7 +227,8 @@ TEST(HfDirectory, RefusesBadConfigs) {
 TEST(HfDirectory, RefusesDtypesItCannotRead) {
   Folder folder;
   folder.add("config.json", kConfig);
-  folder.add("model.safetensors", safetensors_bytes("{\"x\":{\"dtype\":\"U32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4));
+  folder.add("model.safetensors",
+             safetensors_bytes("{\"x\":{\"dtype\":\"U32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4));
   EXPECT_ERROR(open(folder), Code::kUnsupported, "tensor 'x' has dtype U32, which Octavo cannot read");
 }
 
@@ -232,7 +245,8 @@ TEST(HfDirectory, GivesCompanionsByPlainName) {
 TEST(Registry, ListsWhatIsAcceptedWhenNothingMatches) {
   Folder folder;
   EXPECT_ERROR(open_checkpoint(folder / "absent"), Code::kNotFound, "no such file or folder");
-  EXPECT_ERROR(open_checkpoint(folder.path()), Code::kUnsupported, "is a folder without config.json; accepted: a .gguf file of llama.cpp; a folder quantized");
+  EXPECT_ERROR(open_checkpoint(folder.path()), Code::kUnsupported,
+               "is a folder without config.json; accepted: a .gguf file of llama.cpp; a folder quantized");
   EXPECT_ERROR(open_checkpoint(folder.add("x.bin", "PK\x03\x04zzzzzzzz")), Code::kUnsupported, "is a ZIP archive");
   EXPECT_ERROR(open_checkpoint(folder.add("x.dat", "abc")), Code::kUnsupported, "a file of unknown format");
   EXPECT_ERROR(open_checkpoint(folder.add("m.safetensors", "abc")), Code::kUsage, "give the folder");

@@ -23,8 +23,10 @@ inline QTensor random_weight(const QuantScheme& scheme, int64_t n, int64_t k, un
   auto* bytes = w.codes.as<uint8_t>();
   for (int64_t row = 0; row < n; ++row, bytes += w.row_bytes())
     for (int64_t col = 0; col < k; ++col) {
-      if (nibbles) bytes[col / 2] = static_cast<uint8_t>(bytes[col / 2] | (code() & 15) << (col % 2 * 4));
-      else bytes[col] = static_cast<uint8_t>(code());
+      if (nibbles)
+        bytes[col / 2] = static_cast<uint8_t>(bytes[col / 2] | (code() & 15) << (col % 2 * 4));
+      else
+        bytes[col] = static_cast<uint8_t>(code());
     }
   const auto count = static_cast<size_t>(w.scale_rows() * w.groups());
   w.scales.resize(count);

@@ -22,13 +22,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-WriteRequest request_for(const Checkpoint& source, const fs::path& out, std::string dtype = "float32", uint64_t shard_bytes = 1 << 30) {
-  return {.out = out, .source = &source, .provenance = Json(), .default_dtype = std::move(dtype), .shard_bytes = shard_bytes};
+WriteRequest request_for(const Checkpoint& source, const fs::path& out, std::string dtype = "float32",
+                         uint64_t shard_bytes = 1 << 30) {
+  return {.out = out,
+          .source = &source,
+          .provenance = Json(),
+          .default_dtype = std::move(dtype),
+          .shard_bytes = shard_bytes};
 }
 
 std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> out;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) out[entry.path().filename()] = read_file(entry.path());
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    out[entry.path().filename()] = read_file(entry.path());
   return out;
 }
 
@@ -40,9 +46,12 @@ std::vector<float> ramp(int64_t count) {
 
 void write_model(CheckpointWriter& writer, bool backwards) {
   const std::vector<float> values = ramp(48);
-  const QTensor w = random_weight(parse_scheme("w4a16-g16-asym-sf32"), 4, 32, 1), odd = random_weight(parse_scheme("w8a8-sf32"), 3, 5, 1);
+  const QTensor w = random_weight(parse_scheme("w4a16-g16-asym-sf32"), 4, 32, 1),
+                odd = random_weight(parse_scheme("w8a8-sf32"), 3, 5, 1);
   std::vector<std::function<void()>> steps = {
-      [&] { writer.add_f32("model.embed_tokens.weight", {6, 8}, values.data()); },
+      [&] {
+        writer.add_f32("model.embed_tokens.weight", {6, 8}, values.data());
+      },
       [&] { writer.add_f32("model.norm.weight", {8}, values.data()); },
       [&] { writer.add_weight("model.layers.0.q_proj.weight", w); },
       [&] { writer.add_weight("model.layers.0.a_proj.weight", odd); },  // 15 bytes of i8 before floats, were it by name
@@ -115,8 +124,8 @@ TEST(Writer, CutsShardsBySizeAndWritesTheIndex) {
   writer->add_f32("e", {200}, values.data());  // larger than a shard: alone
   writer->commit();
   const auto files = contents(folder / "out");
-  for (const char* name : {"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors",
-                           "model.safetensors.index.json", "config.json"})
+  for (const char* name : {"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+                           "model-00003-of-00003.safetensors", "model.safetensors.index.json", "config.json"})
     EXPECT_TRUE(files.contains(name)) << name;
   EXPECT_EQ(files.size(), 5u);
   std::string notes;
@@ -163,8 +172,10 @@ TEST(Writer, RefusesFloat16Overflow) {
   const Folder folder;
   const auto writer = find_writer("hf").open(request_for(source, folder / "out", "float16"));
   const std::vector<float> values = {1, 65504, 65519, 65520};
-  EXPECT_ERROR(writer->add_f32("x", {4}, values.data()), Code::kInvalid, "tensor 'x': value 65520 at 3 does not fit float16");
-  EXPECT_ERROR(find_writer("hf").open(request_for(source, folder / "other", "float8")), Code::kUsage, "unknown dtype 'float8'");
+  EXPECT_ERROR(writer->add_f32("x", {4}, values.data()), Code::kInvalid,
+               "tensor 'x': value 65520 at 3 does not fit float16");
+  EXPECT_ERROR(find_writer("hf").open(request_for(source, folder / "other", "float8")), Code::kUsage,
+               "unknown dtype 'float8'");
 }
 
 TEST(Writer, ReplacesOnlyWithForceAndOnlyCheckpoints) {
@@ -175,7 +186,8 @@ TEST(Writer, ReplacesOnlyWithForceAndOnlyCheckpoints) {
     WriteRequest request = request_for(source, folder / name);
     request.force = force;
     const auto writer = find_writer("hf").open(request);
-    EXPECT_EQ(fs::exists(folder / name / "config.json"), fs::exists(folder / name / "old"));  // the old one is still there
+    EXPECT_EQ(fs::exists(folder / name / "config.json"),
+              fs::exists(folder / name / "old"));  // the old one is still there
     writer->add_f32("x", {4}, values.data());
     writer->commit();
   };
@@ -187,7 +199,8 @@ TEST(Writer, ReplacesOnlyWithForceAndOnlyCheckpoints) {
   EXPECT_EQ(contents(folder / "out").size(), 2u);
   EXPECT_FALSE(fs::exists(folder / "out.octavo-tmp"));
   folder.add("home/letters.txt", "dear");
-  EXPECT_ERROR(write("home", true), Code::kUsage, "holds no checkpoint (no config.json), so --force does not replace it");
+  EXPECT_ERROR(write("home", true), Code::kUsage,
+               "holds no checkpoint (no config.json), so --force does not replace it");
   folder.add("file", "x");
   EXPECT_ERROR(write("file", true), Code::kUsage, "exists and is not a folder");
   fs::create_directory(folder / "empty");
@@ -202,8 +215,8 @@ TEST(Writer, NeverWritesOverItsInput) {  // IO5
   folder.add("model/config.json", "{}");
   folder.add("model/sub/config.json", "{}");
   fs::create_directory_symlink(folder / "model", folder / "link");
-  const std::vector<std::pair<std::string, std::string>> cases = {{"model", "model"}, {"link", "model"}, {"model", "link"}, {"model", "model/sub"},
-                                                                  {"model", "model/config.json"}};
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"model", "model"}, {"link", "model"}, {"model", "link"}, {"model", "model/sub"}, {"model", "model/config.json"}};
   for (const auto& [out, in] : cases) {
     SCOPED_TRACE(out + " <- " + in);
     const FakeCheckpoint source(Json::object(), folder / in);
@@ -218,7 +231,8 @@ TEST(Writer, ChecksPlaceAndSpaceBeforeWork) {  // IO2, IO4
   const FakeCheckpoint source;
   const Folder folder;
   folder.add("file", "x");
-  EXPECT_ERROR(find_writer("hf").open(request_for(source, folder / "absent/out")), Code::kIo, "cannot use as the output's folder");
+  EXPECT_ERROR(find_writer("hf").open(request_for(source, folder / "absent/out")), Code::kIo,
+               "cannot use as the output's folder");
   EXPECT_ERROR(find_writer("hf").open(request_for(source, folder / "file" / "out")), Code::kIo, "");
   EXPECT_ERROR(find_writer("hf").open(request_for(source, "")), Code::kUsage, "no output path");
   EXPECT_ERROR(find_writer("hf").open(request_for(source, "/proc/octavo-out")), Code::kIo, "/proc");
@@ -266,7 +280,8 @@ TEST(Writer, RefusesASecondWriterOfTheSameOutput) {  // IO12
   const Folder folder;
   const std::vector<float> values = ramp(4);
   const auto first = find_writer("hf").open(request_for(source, folder / "out"));
-  EXPECT_ERROR(find_writer("hf").open(request_for(source, folder / "out")), Code::kIo, "another process is writing this output");
+  EXPECT_ERROR(find_writer("hf").open(request_for(source, folder / "out")), Code::kIo,
+               "another process is writing this output");
   first->add_f32("x", {4}, values.data());
   first->commit();
   EXPECT_TRUE(fs::exists(folder / "out" / "config.json"));
@@ -309,7 +324,8 @@ TEST(Writer, AFullDiskIsAnIoErrorAndLeavesNothing) {  // IO1
   const Folder folder;
   const fs::path mount = folder / "small";
   fs::create_directory(mount);
-  if (::mount("tmpfs", mount.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "cannot mount a tmpfs: " << std::strerror(errno);
+  if (::mount("tmpfs", mount.c_str(), "tmpfs", 0, "size=1m") != 0)
+    GTEST_SKIP() << "cannot mount a tmpfs: " << std::strerror(errno);
   const FakeCheckpoint source;
   const std::vector<float> values = ramp(1 << 16);  // 256 KiB; part and final shard together pass 1 MiB
   int failures = 0;

@@ -38,7 +38,9 @@ void fuzz_index(std::string_view text) {
 void fuzz_config(std::string_view text) {
   const CtConfig config = parse_ct_config(parse_json(text, "fuzz"), "fuzz");
   for (const char* module : {"lm_head", "model.layers.0.self_attn.q_proj", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"})
-    if (const CtGroup* group = config.group_of(module); group && reject_ct(group->scheme).empty() == group->scheme.permuted_k) std::abort();
+    if (const CtGroup* group = config.group_of(module);
+        group && reject_ct(group->scheme).empty() == group->scheme.permuted_k)
+      std::abort();
 }
 
 }  // namespace
