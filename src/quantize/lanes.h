@@ -26,8 +26,8 @@ struct LaneKernels {
   // out[j * stride + lane] -= sum_p d[p * 8 + lane] * r[p * 8 + j], j < 8, p ascending. d1/out1 may be null.
   void (*update)(const double* d0, const double* d1, const double* r, int64_t count, double* out0, double* out1,
                  int64_t stride);
-  // Rounds w [count][8] to the grid and sums; h [count] or null (all 1).
-  void (*grid_sums)(const double* w, const double* h, int64_t count, const LaneGrid& grid, LaneSums& sums);
+  // Rounds w [count][8] to the grid and sums; h [count] or null (all 1). emphasize: h is multiplied by |w|.
+  void (*grid_sums)(const double* w, const double* h, bool emphasize, int64_t count, const LaneGrid& grid, LaneSums& sums);
   // Error feedback over columns [0, count) of t [width][8] (targets; later columns are updated up to width):
   // c = round(t / s), d = c s - w, t[j'] -= d * feedback[j * ld + j'], loss += weight[j] (c s - t)^2.
   // grids: one per column. quantize == false: c s is t itself (the best unrounded weights).

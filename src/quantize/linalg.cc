@@ -108,17 +108,20 @@ int64_t Gram::add(const float* x, int64_t rows, ThreadPool& pool) {
   return -1;
 }
 
-std::vector<double> Gram::mean() const {
+std::vector<double> Gram::mean(ThreadPool& pool) const {
   const int64_t ld = panels_ * kXtxPanel;
   const double share = tokens_ == 0 ? 0.0 : 1.0 / static_cast<double>(tokens_);
   std::vector<double> out(static_cast<size_t>(k_ * k_));
-  for (int64_t i = 0; i < k_; ++i) {
-    for (int64_t j = i; j < k_; ++j) {
-      const double value = sum_[static_cast<size_t>(i * ld + j)] * share;
-      out[static_cast<size_t>(i * k_ + j)] = value;
-      out[static_cast<size_t>(j * k_ + i)] = value;
-    }
-  }
+  pool.parallel_for(panels_, [&](int64_t row_panel) {  // rows of the result; below the diagonal it is the mirror image
+    const int64_t end = std::min(k_, (row_panel + 1) * kXtxPanel);
+    for (int64_t i = row_panel * kXtxPanel; i < end; ++i)
+      for (int64_t j = row_panel * kXtxPanel; j < k_; ++j)
+        out[static_cast<size_t>(i * k_ + j)] = sum_[static_cast<size_t>(std::min(i, j) * ld + std::max(i, j))] * share;
+    for (int64_t column_panel = 0; column_panel < row_panel; ++column_panel)
+      for (int64_t i = row_panel * kXtxPanel; i < end; ++i)
+        for (int64_t j = column_panel * kXtxPanel; j < (column_panel + 1) * kXtxPanel; ++j)
+          out[static_cast<size_t>(i * k_ + j)] = sum_[static_cast<size_t>(j * ld + i)] * share;
+  });
   return out;
 }
 

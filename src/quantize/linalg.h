@@ -16,7 +16,7 @@ class Gram {
   int64_t add(const float* x, int64_t rows, ThreadPool& pool);
   int64_t tokens() const { return tokens_; }
   // [k, k], symmetric: mean of x x^T (zero without tokens).
-  std::vector<double> mean() const;
+  std::vector<double> mean(ThreadPool& pool) const;
 
  private:
   int64_t k_, panels_, tokens_ = 0;

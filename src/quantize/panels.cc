@@ -95,7 +95,7 @@ LaneScale search_tensor_scale(const float* w, int64_t n, int64_t k, const GridSp
     load_panel(w, n, k, panel * kLanes, {}, rows.data());
     for (size_t i = 0; i < candidates.size(); ++i) {
       LaneSums sums;
-      lane_kernels().grid_sums(rows.data(), nullptr, k, candidates[i].grid, sums);
+      lane_kernels().grid_sums(rows.data(), nullptr, spec.emphasize, k, candidates[i].grid, sums);
       double total = 0;
       for (const double error : sums.error) total += error;
       errors[i * static_cast<size_t>(panels) + static_cast<size_t>(panel)] = total;

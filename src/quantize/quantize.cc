@@ -300,7 +300,7 @@ class Quantizer {
       Gram gram(k);
       const int64_t bad = gram.add(x, rows, pool_);
       if (bad >= 0) fail_activation(cat("the input of ", group.front()->source->name), bad);
-      hessian = {.mean = gram.mean(), .panels = {}, .tokens = gram.tokens()};
+      hessian = {.mean = gram.mean(pool_), .panels = {}, .tokens = gram.tokens()};
       hessian.panels = to_panels(hessian.mean.data(), k, pool_);
     }
     for (PackedLayerLinear* linear : group) {

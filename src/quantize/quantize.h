@@ -20,7 +20,7 @@ struct MethodOptions {
   std::string clip = "mse";         // "absmax" | "mse": how scales are searched
   double damp = 0.01;               // gptq: fraction of mean(diag H)
   std::string order = "group";      // gptq: "none" | "desc" (act-order) | "group" (group-aware reordering)
-  bool static_groups = true;        // gptq: scales of all groups before the loop
+  bool static_groups = false;       // gptq: scales of all groups before the loop (JSON: true with order "desc")
   int64_t block = 128;              // gptq: columns of one blocked update
   int64_t passes = 2;               // gptq: refinement passes over scales and codes after the sweep
 };

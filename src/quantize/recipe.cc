@@ -55,7 +55,8 @@ MethodOptions options_from_json(const Json& json, const std::string& where) {
   out.clip = json.get_string("clip", out.clip);
   out.damp = json.get_double("damp", out.damp);
   out.order = json.get_string("order", out.order);
-  out.static_groups = json.get_bool("static_groups", out.static_groups);
+  // Act-order with groups chosen on the way scatters columns over groups, which few formats can say: only on request.
+  out.static_groups = json.get_bool("static_groups", out.order == "desc");
   out.block = json.get_int("block", out.block);
   out.passes = json.get_int("passes", out.passes);
   if (out.clip != "mse" && out.clip != "absmax")

@@ -31,7 +31,7 @@ struct Best {
     LaneScale candidate;
     for (int lane = 0; lane < kLanes; ++lane) candidate.set(lane, scales[lane], zeros[lane], spec);
     LaneSums found;
-    lane_kernels().grid_sums(w, weights, count, candidate.grid, found);
+    lane_kernels().grid_sums(w, weights, spec.emphasize, count, candidate.grid, found);
     for (int lane = 0; lane < kLanes; ++lane) {
       if (!(found.error[lane] < sums.error[lane])) continue;
       sums.error[lane] = found.error[lane];

@@ -15,6 +15,9 @@ struct GridSpec {
   bool symmetric;
   Elem scale;              // kF32, kF16, kBF16: scales are exactly representable in it
   bool search;             // false: absmax
+  // Squared errors count in proportion to |w|. Without inputs to go by, large weights are the best guess at what matters:
+  // plain squared error clips them for the sake of many small ones.
+  bool emphasize = false;
 };
 // The spec of a weight scheme; throws kUnsupported for other elements than i4 and i8 or odd spans.
 GridSpec grid_spec(const QuantScheme& scheme, bool search);

@@ -5,6 +5,13 @@
 #include "quantize/panels.h"
 
 namespace octavo {
+namespace {
+
+// Groups up to this size have no outliers far from the rest; plain squared error serves them better. Measured on
+// SmolLM2-135M as KL to float, plain / emphasized: channel 1.36 / 0.54, g128-asym 0.41 / 0.31, g32 0.27 / 0.28.
+constexpr int kSmallGroup = 32;
+
+}  // namespace
 
 MethodResult run_rtn(const float* w, int64_t n, int64_t k, const LayerStats&, const QuantScheme& scheme,
                      const MethodOptions& options, ThreadPool& pool) {
@@ -12,7 +19,8 @@ MethodResult run_rtn(const float* w, int64_t n, int64_t k, const LayerStats&, co
     fail(Code::kUsage, "clip must be \"mse\" or \"absmax\", not ", quoted(options.clip));
   QuantScheme stored = scheme;
   stored.permuted_k = false;  // rounding has no order
-  const GridSpec spec = grid_spec(stored, options.clip == "mse");
+  GridSpec spec = grid_spec(stored, options.clip == "mse");
+  spec.emphasize = stored.weight.span_k == 0 || stored.weight.span_k > kSmallGroup;
   MethodResult result{.weight = empty_result(stored, n, k), .note = {}};
   const std::vector<ColumnRange> groups = group_ranges(stored, k);
   const bool shared = stored.weight.span_n == 0;
