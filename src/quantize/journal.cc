@@ -93,6 +93,12 @@ std::filesystem::path folder_for(const std::filesystem::path& out) {
   return folder;
 }
 
+// Where a finished journal goes to be deleted.
+std::filesystem::path finished_folder(std::filesystem::path folder) {
+  folder += ".finished";
+  return folder;
+}
+
 std::string host_name() {
   char text[256] = {};
   return ::gethostname(text, sizeof text - 1) == 0 ? text : "unknown host";
@@ -103,6 +109,8 @@ std::string host_name() {
 Journal::Journal(const std::filesystem::path& out, const Json& fingerprint, bool fresh) {
   folder_ = folder_for(out);
   lock();
+  std::error_code ignored;
+  std::filesystem::remove_all(finished_folder(folder_), ignored);
   const std::filesystem::path file = folder_ / "fingerprint";
   const std::optional<Opened> earlier = open_sealed(file);
   if (earlier && !fresh && earlier->head != fingerprint) {
@@ -246,10 +254,11 @@ bool Journal::committing() const { return std::filesystem::exists(folder_ / "com
 bool Journal::committing_for(const std::filesystem::path& out) { return std::filesystem::exists(folder_for(out) / "committing"); }
 
 void Journal::remove() {
-  std::error_code ignored;  // the output stands; what cannot be removed is only litter
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored))
-    if (entry.path().filename() != "lock") std::filesystem::remove_all(entry.path(), ignored);
-  std::filesystem::remove_all(folder_, ignored);
+  // One rename ends the journal: a kill in the middle of deleting its files must not leave half of it under its name.
+  // The output stands; what cannot be removed is only litter, and the next run for this output removes it.
+  std::error_code ignored;
+  std::filesystem::rename(folder_, finished_folder(folder_), ignored);
+  std::filesystem::remove_all(finished_folder(folder_), ignored);
   ::close(lock_);
   lock_ = -1;
 }
