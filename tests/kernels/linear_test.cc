@@ -166,6 +166,7 @@ TEST(Linear, Int8ProductsAreExactlyTheirDefinition) {
     std::vector<float> x = testing::normal(rng, 9 * w.k);
     std::fill_n(x.begin() + 2 * w.k, w.k, 0.0f);  // a token of zeros
     for (int64_t k = 0; k < w.k; ++k) x[static_cast<size_t>(3 * w.k + k)] *= 0x1p-140f;  // a subnormal scale
+    for (int64_t k = 0; k < w.k; ++k) x[static_cast<size_t>(4 * w.k + k)] = -x[static_cast<size_t>(3 * w.k + k)];  // both ends
     x[static_cast<size_t>(5 * w.k)] = 63.5f;  // with scale 0.5 the next two tie between codes
     if (w.k > 2) x[static_cast<size_t>(5 * w.k + 1)] = 1.25f, x[static_cast<size_t>(5 * w.k + 2)] = -1.75f;
     std::vector<float> bias = testing::normal(rng, w.n);
