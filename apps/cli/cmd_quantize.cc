@@ -56,6 +56,7 @@ void add_recipe_options(CLI::App* command, Options& options) {
   command->add_option("--order", options.method.order, "gptq: group, desc (act-order) or none");
   command->add_option("--damp", options.method.damp, "gptq: damping as a fraction of the Hessian's mean diagonal");
   command->add_option("--block", options.method.block, "gptq: columns of one blocked update");
+  command->add_flag("--requantize", request.requantize, "Allow a model that is quantized already");
   command->add_flag("--no-static-groups", options.method.no_static_groups, "gptq: scales from updated weights");
   command->add_option("--calib", request.calibration, "Calibration text, UTF-8");
   command->add_option("--calib-samples", request.calibration_windows.count, "Number of calibration windows")

@@ -43,6 +43,7 @@ struct QuantizeRequest {
   Windows calibration_windows{.ctx = 2048, .count = 128};
   uint64_t shard_bytes = uint64_t{5} << 30, seed = 0;
   bool fresh = false, force = false;
+  bool requantize = false;             // allow a model that is quantized already
   std::string report;                  // HTML file; with eval_text it carries perplexity and KL before and after
   std::string eval_text;
   Windows eval_windows{.ctx = 1024, .count = 8};

@@ -31,7 +31,7 @@ Json eval(const EvalRequest& request, const Context& context) {
     const auto tokens = tokenize_file(*tokenizer, request.ppl_text, context);
     const auto windows = cut_windows(tokens, to_plan(request.windows));
     const int32_t bos = tokenizer->adds_bos() && tokenizer->bos() ? *tokenizer->bos() : -1;
-    const PplResult result = perplexity(*loaded.forward, windows, mode, bos, context.progress);
+    const PplResult result = perplexity(*loaded.forward, windows, mode, bos, context.progress, &pool);
     measured_ppl = result.perplexity;
     out.set("ppl", to_json(result, request.mode));
   }
@@ -46,7 +46,7 @@ Json eval(const EvalRequest& request, const Context& context) {
     if (tokens != reference_tokens)
       fail(Code::kInvalid, "the models' tokenizers give different tokens for ", request.kl_text, ": KL divergence needs the same");
     const KlResult result =
-        kl_divergence(*loaded.forward, *reference.forward, cut_windows(tokens, to_plan(request.windows)), context.progress);
+        kl_divergence(*loaded.forward, *reference.forward, cut_windows(tokens, to_plan(request.windows)), context.progress, &pool);
     measured_kl = result.mean;
     out.set("kl", to_json(result, request.kl_reference));
   }

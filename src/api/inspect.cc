@@ -14,15 +14,14 @@ int64_t count(const std::vector<int64_t>& shape) {
 }
 
 // Programs that read this model as it lies on disk, as far as format and schemes say.
-Json loaders(const Checkpoint& checkpoint, bool ragged) {
+Json loaders(const Checkpoint& checkpoint) {
   Json out = Json::array();
   out.push_back("octavo");
   if (checkpoint.format() == "gguf") {
     out.push_back("llama.cpp");
   } else if (checkpoint.format() == "compressed-tensors") {
     out.push_back("transformers + compressed-tensors");
-    if (!ragged) out.push_back("vllm");
-  } else {
+  } else if (checkpoint.format() == "hf") {
     for (const char* name : {"transformers", "vllm", "sglang"}) out.push_back(name);
   }
   return out;
@@ -43,14 +42,12 @@ Json inspect(const std::string& path, const Context& context) {
   Json tensors = Json::array();
   int64_t parameters = 0;
   uint64_t bytes = 0;
-  bool ragged = false;
   for (const TensorInfo& tensor : checkpoint.tensors()) {
     const int64_t size = count(tensor.shape);
     parameters += size;
     bytes += tensor.bytes;
     Group& group = schemes[name(tensor.scheme)];
     ++group.tensors, group.parameters += size, group.bytes += tensor.bytes;
-    if (tensor.scheme.weight.span_k > 0 && tensor.shape.back() % tensor.scheme.weight.span_k != 0) ragged = true;
     Json entry = Json::object();
     entry.set("name", tensor.name);
     Json shape = Json::array();
@@ -89,7 +86,7 @@ Json inspect(const std::string& path, const Context& context) {
     list.push_back(std::move(entry));
   }
   out.set("schemes", std::move(list));
-  out.set("loaders", loaders(checkpoint, ragged));
+  out.set("loaders", loaders(checkpoint));
   const Json* quantization = checkpoint.config().find("quantization_config");
   out.set("quantization", quantization != nullptr ? *quantization : Json());
   out.set("tensors", std::move(tensors));

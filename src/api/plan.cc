@@ -17,8 +17,9 @@ uint64_t stored_bytes(const QuantScheme& scheme, int64_t n, int64_t k) {
 }  // namespace
 
 Json plan(const QuantizeRequest& request, const Context& context) {
-  const Recipe recipe = build_recipe(request);
   const Model model = Model::open(request.model, context.notes);
+  refuse_quantized_input(model, request);
+  const Recipe recipe = build_recipe(request, model.config().dtype);
   const Checkpoint& checkpoint = model.checkpoint();
   const WriterRow& writer = find_writer(request.format);
 
@@ -50,6 +51,7 @@ Json plan(const QuantizeRequest& request, const Context& context) {
     if (quantized) {
       bytes = stored_bytes(rule->scheme, n, k);
       problem = writer.reject(rule->scheme);
+      if (problem.empty()) problem = writer.reject_shape(rule->scheme, n, k);
       quantized_bits += 8.0 * static_cast<double>(bytes);
       quantized_weights += static_cast<double>(n) * static_cast<double>(k);
     }

@@ -37,8 +37,9 @@ Json judge(const QuantizeRequest& request, const Context& context) {
 Json quantize(const QuantizeRequest& request, const Context& context) {
   if (request.out.empty()) fail(Code::kUsage, "-o OUT is missing");
   ThreadPool pool(context.threads);
-  const Recipe recipe = build_recipe(request);
   const Model model = Model::open(request.model, context.notes);
+  refuse_quantized_input(model, request);
+  const Recipe recipe = build_recipe(request, model.config().dtype);
   QuantizeOptions options;
   options.recipe = recipe;
   options.format = request.format;

@@ -22,7 +22,9 @@ Json rule_json(const std::string& pattern, const std::string& scheme, const std:
 
 }  // namespace
 
-Recipe build_recipe(const QuantizeRequest& request) {
+namespace {
+
+Recipe written_recipe(const QuantizeRequest& request) {
   if (!request.recipe.empty()) {
     if (!request.scheme.empty() || !request.rules.empty())
       fail(Code::kUsage, "--recipe says schemes and methods itself: leave out --scheme and --rule");
@@ -46,6 +48,26 @@ Recipe build_recipe(const QuantizeRequest& request) {
   Json recipe = Json::object();
   recipe.set("rules", std::move(rules));
   return recipe_from_json(recipe);
+}
+
+}  // namespace
+
+Recipe build_recipe(const QuantizeRequest& request, const std::string& dtype) {
+  Recipe recipe = written_recipe(request);
+  if (dtype == "bfloat16")
+    for (Rule& rule : recipe.rules)
+      if (rule.scheme.weight.scale == Elem::kF16) rule.scheme.weight.scale = Elem::kBF16;
+  return recipe;
+}
+
+void refuse_quantized_input(const Model& model, const QuantizeRequest& request) {
+  if (request.requantize) return;
+  for (const std::string& module : model.linear_names()) {
+    const TensorInfo* tensor = model.checkpoint().find(module + ".weight");
+    if (tensor == nullptr || !(tensor->scheme.weight.quantized() || info(tensor->scheme.weight.elem).is_ggml)) continue;
+    fail(Code::kInvalid, request.model, ": already quantized: ", module, " is ", name(tensor->scheme),
+         ". Start from the float original, or say --requantize to lose twice");
+  }
 }
 
 bool needs_calibration(const Recipe& recipe) {

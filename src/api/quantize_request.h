@@ -9,7 +9,11 @@
 namespace octavo::api {
 
 // Rules of a recipe file, or of the flags: "*" first, then each "PATTERN=SCHEME[:METHOD]".
-Recipe build_recipe(const QuantizeRequest& request);
+// Loaders of compressed-tensors cast scales to the model's dtype, so f16 scales of a bfloat16 model become bf16 here.
+Recipe build_recipe(const QuantizeRequest& request, const std::string& dtype);
+
+// Throws kInvalid, saying what it is, if the model's linear layers are quantized already and the request does not allow it.
+void refuse_quantized_input(const Model& model, const QuantizeRequest& request);
 
 bool needs_calibration(const Recipe& recipe);
 

@@ -22,6 +22,10 @@
 
 namespace octavo {
 
+// quant_method of config.json. Octavo's own format has the same tensors, but allows a short last group, which the
+// compressed-tensors package refuses; under its own name, other loaders refuse it by name instead of by accident.
+inline constexpr std::string_view kCtMethod = "compressed-tensors", kOctavoMethod = "octavo";
+
 enum class CtLayout : uint8_t { kPacked, kInt };  // pack-quantized; int-quantized and naive-quantized
 
 // One entry of config_groups.
@@ -51,7 +55,7 @@ struct CtLayer {
   QuantScheme scheme;
 };
 Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std::string>& float_linears,
-                    const Json& provenance);
+                    const Json& provenance, std::string_view method = kCtMethod);
 
 // The stored tensors of one quantized weight.
 struct CtPart {
@@ -66,8 +70,11 @@ std::vector<CtPart> encode_ct(const QTensor& w);
 std::string reject_ct(const QuantScheme& scheme);
 std::string reject_ct_shape(const QuantScheme& scheme, int64_t n, int64_t k);
 
+std::string accept_any_shape(const QuantScheme& scheme, int64_t n, int64_t k);  // ""
+
 bool sniff_compressed_tensors(const std::filesystem::path& path);
 std::unique_ptr<Checkpoint> open_compressed_tensors(const std::filesystem::path& path, const Notes& notes);
 std::unique_ptr<CheckpointWriter> write_compressed_tensors(const WriteRequest& request);
+std::unique_ptr<CheckpointWriter> write_octavo(const WriteRequest& request);
 
 }  // namespace octavo

@@ -170,7 +170,7 @@ CtConfig parse_ct_config(const Json& config, std::string_view what, const Notes&
   if (!config.is_object())
     fail(Code::kInvalid, what, ": quantization_config must be an object, found ", config.type_name());
   const std::string method = config.get_string("quant_method", "");
-  if (method != "compressed-tensors")
+  if (method != kCtMethod && method != kOctavoMethod)
     fail(Code::kUnsupported, what, ": quant_method ", quoted(method), ", expected 'compressed-tensors'");
   const std::string status = config.get_string("quantization_status", "compressed");
   if (status != "compressed")
@@ -215,7 +215,7 @@ CtConfig parse_ct_config(const Json& config, std::string_view what, const Notes&
 }
 
 Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std::string>& float_linears,
-                    const Json& provenance) {
+                    const Json& provenance, std::string_view method) {
   // Layers by scheme, schemes in order of first layer name, so that the text does not depend on the order of calls.
   std::vector<CtLayer> layers = quantized;
   std::sort(layers.begin(), layers.end(), [](const CtLayer& a, const CtLayer& b) { return a.module < b.module; });
@@ -256,7 +256,7 @@ Json make_ct_config(const std::vector<CtLayer>& quantized, const std::vector<std
   for (const std::string& module : ignored) ignore.push_back(module);
 
   Json out = Json::object();
-  out.set("quant_method", "compressed-tensors");
+  out.set("quant_method", method);
   out.set("format", format);
   out.set("quantization_status", "compressed");
   out.set("config_groups", std::move(config_groups));

@@ -72,7 +72,9 @@ class CtCheckpoint final : public Checkpoint {
     std::sort(tensors_.begin(), tensors_.end(),
               [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
   }
-  std::string_view format() const override { return "compressed-tensors"; }
+  std::string_view format() const override {
+    return quantization_method(folder_.config()) == kOctavoMethod ? kOctavoMethod : kCtMethod;
+  }
   const fs::path& path() const override { return folder_.path(); }
   const Json& config() const override { return folder_.config(); }
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
@@ -336,7 +338,9 @@ class CtCheckpoint final : public Checkpoint {
 }  // namespace
 
 bool sniff_compressed_tensors(const fs::path& path) {
-  return sniff_hf(path) && quantization_method(read_config(path)) == "compressed-tensors";
+  if (!sniff_hf(path)) return false;
+  const std::string method = quantization_method(read_config(path));
+  return method == kCtMethod || method == kOctavoMethod;
 }
 
 std::unique_ptr<Checkpoint> open_compressed_tensors(const fs::path& path, const Notes& notes) {

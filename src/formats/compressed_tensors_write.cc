@@ -80,11 +80,12 @@ CtPart packed_zeros(const QTensor& w) {
 
 class CtWriter final : public CheckpointWriter {
  public:
-  explicit CtWriter(const WriteRequest& request) : out_(request), provenance_(request.provenance) {}
+  CtWriter(const WriteRequest& request, std::string_view method)
+      : out_(request), provenance_(request.provenance), method_(method) {}
 
   void add_weight(const std::string& name, const QTensor& w) override {
     const std::string problem = reject_ct(w.scheme),
-                      misfit = problem.empty() ? reject_ct_shape(w.scheme, w.n, w.k) : problem;
+                      misfit = problem.empty() && method_ == kCtMethod ? reject_ct_shape(w.scheme, w.n, w.k) : problem;
     if (!misfit.empty()) fail(Code::kUnsupported, "tensor ", quoted(name), ": ", misfit);
     if (!w.scheme.weight.quantized()) {
       if (out_.is_tied_head(name)) return;
@@ -119,7 +120,7 @@ class CtWriter final : public CheckpointWriter {
   void commit() override {
     if (quantized_.empty())
       fail(Code::kInvalid, "no layer is quantized: nothing that compressed-tensors could say; write the format 'hf'");
-    out_.commit(make_ct_config(quantized_, float_linears_, provenance_), head_quantized_);
+    out_.commit(make_ct_config(quantized_, float_linears_, provenance_, method_), head_quantized_);
   }
 
  private:
@@ -133,6 +134,7 @@ class CtWriter final : public CheckpointWriter {
 
   DirectoryWriter out_;
   Json provenance_;
+  std::string_view method_;
   std::vector<CtLayer> quantized_;
   std::vector<std::string> float_linears_;
   bool head_quantized_ = false;
@@ -186,11 +188,17 @@ std::string reject_ct_shape(const QuantScheme& scheme, int64_t, int64_t k) {
     if (k % size == 0) fitting += cat(fitting.empty() ? "" : ", ", size);
   return cat("group size ", group, " leaves a short last group in ", k,
              " columns, which compressed-tensors refuses to load; ",
-             fitting.empty() ? "" : cat("group sizes that fit: ", fitting, "; "), "or use one scale per row");
+             fitting.empty() ? "" : cat("group sizes that fit: ", fitting, "; "), "or use one scale per row, or --format octavo");
 }
 
 std::unique_ptr<CheckpointWriter> write_compressed_tensors(const WriteRequest& request) {
-  return std::make_unique<CtWriter>(request);
+  return std::make_unique<CtWriter>(request, kCtMethod);
 }
+
+std::unique_ptr<CheckpointWriter> write_octavo(const WriteRequest& request) {
+  return std::make_unique<CtWriter>(request, kOctavoMethod);
+}
+
+std::string accept_any_shape(const QuantScheme&, int64_t, int64_t) { return ""; }
 
 }  // namespace octavo

@@ -1,5 +1,7 @@
 #include "runtime/text.h"
 
+#include <limits>
+
 #include "base/error.h"
 
 namespace octavo {
@@ -19,11 +21,17 @@ std::optional<std::string> token_string(const Json* value) {
   return std::nullopt;
 }
 
+TokenId token_id(int64_t id) {
+  if (id < 0 || id > std::numeric_limits<TokenId>::max())
+    fail(Code::kInvalid, "eos_token_id is ", id, ", allowed: 0 to ", std::numeric_limits<TokenId>::max());
+  return static_cast<TokenId>(id);
+}
+
 void add_ids(const Json* value, std::set<TokenId>& ids) {
   if (value == nullptr) return;
-  if (value->is_int()) ids.insert(static_cast<TokenId>(value->as_int()));
+  if (value->is_int()) ids.insert(token_id(value->as_int()));
   if (value->is_array())
-    for (const Json& id : value->as_array()) ids.insert(static_cast<TokenId>(id.as_int()));
+    for (const Json& id : value->as_array()) ids.insert(token_id(id.as_int()));
 }
 
 }  // namespace
@@ -61,7 +69,7 @@ std::set<TokenId> stop_tokens(const Checkpoint& checkpoint, const ModelConfig& c
   const Json generation = companion_json(checkpoint, "generation_config.json");
   if (generation.is_object()) add_ids(generation.find("eos_token_id"), ids);
   if (ids.empty())
-    for (const int64_t id : config.eos) ids.insert(static_cast<TokenId>(id));
+    for (const int64_t id : config.eos) ids.insert(token_id(id));
   if (const auto eos = tokenizer.eos()) ids.insert(*eos);
   return ids;
 }
