@@ -12,6 +12,7 @@
 #include "quantize/measure.h"
 #include "quantize/method.h"
 #include "quantize/work_plan.h"
+#include "tokenizer/tokenizer.h"
 
 namespace octavo {
 namespace {
@@ -131,6 +132,12 @@ class Quantizer {
       provenance.set("calibration_digest", options_.calibration_digest);
       provenance.set("calibration_sequences", static_cast<int64_t>(options_.calibration.size()));
     }
+    std::vector<std::pair<std::string, std::string>> extra = options_.extra_files;
+    const Json& metadata = model_.checkpoint().metadata();
+    if (metadata.is_object() && metadata.contains("tokenizer.ggml.model")) {  // a GGUF: its tokenizer becomes files
+      extra.emplace_back("tokenizer.json", gguf_to_tokenizer_json(metadata));
+      extra.emplace_back("tokenizer_config.json", gguf_to_tokenizer_config(metadata));
+    }
     const std::string& dtype = model_.config().dtype;
     return {.out = out_,
             .source = &model_.checkpoint(),
@@ -138,7 +145,7 @@ class Quantizer {
             .default_dtype = dtype.empty() ? "float32" : dtype,
             .shard_bytes = options_.shard_bytes,
             .force = options_.force,
-            .extra_files = options_.extra_files,
+            .extra_files = std::move(extra),
             .expected_bytes = 0};
   }
 
