@@ -20,7 +20,7 @@ struct Cli {
 
   api::Context context() const {
     return {.threads = threads,
-            .progress = make_progress(quiet || json),
+            .progress = make_progress(quiet),
             .notes = make_notes(quiet),
             .command = command_line};
   }
