@@ -255,7 +255,7 @@ TEST(Registry, ListsWhatIsAcceptedWhenNothingMatches) {
 
 TEST(Registry, FindsWritersByName) {
   for (const WriterRow& row : writers()) EXPECT_EQ(&find_writer(row.name), &row);
-  EXPECT_ERROR(find_writer("gptq"), Code::kUsage, "unknown format 'gptq'; known: compressed-tensors, hf");
+  EXPECT_ERROR(find_writer("gptq"), Code::kUsage, "unknown format 'gptq'; known: compressed-tensors, octavo, hf");
 }
 
 }  // namespace
