@@ -43,6 +43,10 @@ class Checkpoint {
   // Format-specific metadata: the GGUF key/value tree (arrays included), else null.
   virtual const Json& metadata() const = 0;
 
+  // Lets the system drop the pages of the mapped files that were read so far: what is resident does not grow with the
+  // model. Views stay valid; they are read again from the file when touched.
+  virtual void release_pages() const {}
+
   const TensorInfo* find(std::string_view name) const;     // nullptr if absent
 };
 

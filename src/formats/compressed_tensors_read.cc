@@ -75,6 +75,7 @@ class CtCheckpoint final : public Checkpoint {
   std::string_view format() const override {
     return quantization_method(folder_.config()) == kOctavoMethod ? kOctavoMethod : kCtMethod;
   }
+  void release_pages() const override { folder_.shards().release_pages(); }
   const fs::path& path() const override { return folder_.path(); }
   const Json& config() const override { return folder_.config(); }
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }

@@ -56,6 +56,7 @@ class HfCheckpoint final : public Checkpoint {
     for (const ShardTensor& tensor : folder_.shards().tensors()) tensors_.push_back(stored_info(tensor));
   }
   std::string_view format() const override { return "hf"; }
+  void release_pages() const override { folder_.shards().release_pages(); }
   const fs::path& path() const override { return folder_.path(); }
   const Json& config() const override { return folder_.config(); }
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }

@@ -37,6 +37,9 @@ class ShardSet {
 
   const std::vector<ShardTensor>& tensors() const { return tensors_; }  // sorted by name
   const ShardTensor* find(std::string_view name) const;                 // nullptr if absent
+  void release_pages() const {
+    for (const SafetensorsFile& file : files_) file.map->release(0, file.map->bytes().size());
+  }
 
  private:
   void open_files(const std::filesystem::path& folder, const std::vector<std::string>& names);

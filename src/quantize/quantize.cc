@@ -233,6 +233,7 @@ class Quantizer {
         Timer timer(report_, "journal");
         journal_->write(part_name(layer), records);
       }
+      model_.checkpoint().release_pages();
       if (plan_.calibrate) check_hidden(layer);
       if (plan_.calibrate && layer < missing) save_hidden(layer);
     }
@@ -381,6 +382,7 @@ class Quantizer {
     for (int64_t layer = 0; layer < model_.config().layers; ++layer)
       for (const Linear& linear : model_.load_layer(layer).linears) part_of.emplace(linear.name, part_name(layer));
     const Checkpoint& checkpoint = model_.checkpoint();
+    checkpoint.release_pages();
     const std::unique_ptr<CheckpointWriter> writer = plan_.writer->open(write_request());
     std::string cached_part;
     std::vector<RecordedWeight> cached;
@@ -404,6 +406,7 @@ class Quantizer {
         continue;
       }
       keep(tensor, *writer);
+      checkpoint.release_pages();
       kept += parameters(tensor);
     }
     OCTAVO_CHECK(quantized + kept == total, "quantized ", quantized, " + kept ", kept, " parameters of ", total);
