@@ -249,6 +249,11 @@ std::vector<float> Journal::take_hidden() { return std::move(hidden_); }
 
 void Journal::mark_committing() { write_file(folder_ / "committing", ""); }
 
+void Journal::sweep(const std::filesystem::path& out) {
+  std::error_code ignored;
+  std::filesystem::remove_all(finished_folder(folder_for(out)), ignored);
+}
+
 bool Journal::committing() const { return std::filesystem::exists(folder_ / "committing"); }
 
 bool Journal::committing_for(const std::filesystem::path& out) { return std::filesystem::exists(folder_for(out) / "committing"); }

@@ -40,6 +40,8 @@ class Journal {
   // Between mark_committing and remove, an output under its final name is this journal's.
   void mark_committing();
   bool committing() const;
+  // Deletes what a run left that was killed while deleting its finished journal.
+  static void sweep(const std::filesystem::path& out);
   static bool committing_for(const std::filesystem::path& out);  // without opening the journal
   void remove();
 

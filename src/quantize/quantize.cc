@@ -90,6 +90,7 @@ class Quantizer {
   }
 
   QuantizeReport run() {
+    Journal::sweep(out_);
     const bool published = committed_before();
     if (!published) plan_.writer->open(write_request());  // refuses a taken name or a full disk before any work
     Journal journal(out_, fingerprint(model_, options_), options_.fresh);
