@@ -38,7 +38,7 @@ class Commands(Case):
         self.assertEqual(bytes_written, plan["bytes_after"] + 16 * 14)
 
     def test_quantize_eval_run_round(self):
-        # Bounds on the mean KL divergence of this random model, about twice what was measured.
+        # Loose bounds on the mean KL divergence of this random model: a broken path gives far more at 8 bits.
         for scheme, method, bound in (("w8a16", "rtn", 0.02), ("w4a16-g32", "rtn", 3), ("w4a16-g32-asym", "gptq", 3),
                                       ("w8a8", "rtn", 0.05)):
             out = self.folder / f"{scheme}-{method}"
