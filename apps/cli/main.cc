@@ -49,6 +49,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace octavo;
   cli::install_signal_handlers();
+  api::exit_on_mapping_faults();
   try {
     return cli::run(argc, argv);
   } catch (const Error& error) {

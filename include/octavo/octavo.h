@@ -120,6 +120,11 @@ struct BenchRequest {
 //  decode_tokens_per_second, decode_ms_p50, decode_ms_p99}]}: medians over repeats, random token ids
 Json bench(const BenchRequest& request, const Context& context);
 
+// Models are read through mapped files. Where one shrinks or its disk fails meanwhile, the system sends SIGBUS. This
+// installs a handler for the process that names the file on stderr and exits with the status of kIo, and leaves other
+// causes of SIGBUS alone. (A file changed in another way is found before output is published: kIo.)
+void exit_on_mapping_faults();
+
 // {cpu, cores, isa, memory_bytes, system}
 Json machine();
 

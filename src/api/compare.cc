@@ -78,6 +78,8 @@ Json compare(const std::string& path_a, const std::string& path_b, const Context
       only_b.push_back(tensor.name);
       equal = false;
     }
+  a->check_unchanged();
+  b->check_unchanged();
   Json out = Json::object();
   out.set("a", path_a);
   out.set("b", path_b);

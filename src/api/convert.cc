@@ -63,6 +63,7 @@ Json convert(const ConvertRequest& request, const Context& context) {
     inexact += lost;
     writer->add_f32(tensor.name, tensor.shape, values.data());
   }
+  checkpoint.check_unchanged();
   writer->commit();
   Json out = Json::object();
   out.set("model", request.model);

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "base/mapping_guard.h"
 #include "base/thread_pool.h"
 #include "formats/writer.h"
 #include "kernels/linear.h"
@@ -22,6 +23,8 @@ std::string cpu_name() {
 }
 
 }  // namespace
+
+void exit_on_mapping_faults() { octavo::exit_on_mapping_faults(); }
 
 Json machine() {
   struct sysinfo memory {};

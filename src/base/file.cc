@@ -58,13 +58,13 @@ int open_without_blocking(const std::filesystem::path& path, int flags) {
   }
 }
 
-// Size of the open file, which must be a regular one.
-uint64_t regular_size(int fd, const std::filesystem::path& path) {
+// What the open file is, which must be a regular one.
+struct stat regular_info(int fd, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) fail_errno(path, "stat", errno);
   if (!S_ISREG(info.st_mode))
     fail(Code::kInvalid, quoted(path.native()), ": expected a file, found ", kind_of(info.st_mode));
-  return static_cast<uint64_t>(info.st_size);
+  return info;
 }
 
 // A socket cannot be opened at all (ENXIO); it is named as what it is, like the other special files.
@@ -79,18 +79,39 @@ void refuse_special(const std::filesystem::path& path) {
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   refuse_special(path);
   const OpenFile file(open_without_blocking(path, O_RDONLY));
-  const uint64_t size = regular_size(file.fd(), path);
+  const struct stat info = regular_info(file.fd(), path);
+  const auto size = static_cast<size_t>(info.st_size);
   std::shared_ptr<MappedFile> mapped(new MappedFile);
   mapped->path_ = path;
+  mapped->identity_ = identity_of(info);
   if (size == 0) return mapped;  // an empty mapping is not possible
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd(), 0);
   if (data == MAP_FAILED) fail_errno(path, "map", errno);
   mapped->data_ = static_cast<const std::byte*>(data);
   mapped->size_ = size;
+  mapped->guard_ = std::make_unique<MappingGuard>(mapped->data_, size, quoted(path.native()));
   return mapped;
 }
 
+MappedFile::Identity MappedFile::identity_of(const struct stat& info) {
+  return {.device = info.st_dev,
+          .inode = info.st_ino,
+          .bytes = static_cast<uint64_t>(info.st_size),
+          .seconds = info.st_mtim.tv_sec,
+          .nanoseconds = info.st_mtim.tv_nsec};
+}
+
+void MappedFile::check_unchanged() const {
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) != 0) return;  // removed or moved away: the mapping still holds it
+  const Identity found = identity_of(info);
+  if (found == identity_ || found.device != identity_.device || found.inode != identity_.inode) return;
+  fail(Code::kIo, quoted(path_.native()), ": the file was changed while it was read: ", identity_.bytes,
+       " bytes when it was opened, ", found.bytes, " now, written to in between; run again when it is complete");
+}
+
 MappedFile::~MappedFile() {
+  guard_.reset();
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
@@ -106,7 +127,7 @@ void MappedFile::release(size_t offset, size_t bytes) const {
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   refuse_special(path);
   const OpenFile file(open_without_blocking(path, O_RDONLY));
-  const uint64_t size = regular_size(file.fd(), path);
+  const auto size = static_cast<uint64_t>(regular_info(file.fd(), path).st_size);
   const auto too_large = [&](uint64_t found) {
     fail(Code::kInvalid, quoted(path.native()), ": ", found, " bytes or more, at most ", max_bytes, " are read");
   };

@@ -1,5 +1,7 @@
 // Files: memory-mapped reading, whole reading with a limit, and writing that never leaves half a file under its name.
 #pragma once
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -8,12 +10,15 @@
 #include <string>
 #include <string_view>
 
+#include "base/mapping_guard.h"
+
 namespace octavo {
 
 using ByteSpan = std::span<const std::byte>;
 
 // A regular file mapped read-only. Refuses directories, FIFOs, devices (kInvalid) and missing files (kNotFound).
-// The mapping lives as long as the last copy of the shared_ptr. Threads may read it together.
+// The mapping lives as long as the last copy of the shared_ptr. Threads may read it together. A file that shrinks meanwhile
+// raises SIGBUS where it is read (base/mapping_guard.h); other changes are found by check_unchanged.
 class MappedFile {
  public:
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
@@ -24,10 +29,21 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
   // Tells the kernel that this part is not needed soon (its pages may be dropped; the content stays readable).
   void release(size_t offset, size_t bytes) const;
+  // Throws kIo if the mapped file has been written to since open(). A file that was replaced by another under the same
+  // name is not a change: the mapping keeps the replaced one.
+  void check_unchanged() const;
 
  private:
+  struct Identity {
+    uint64_t device = 0, inode = 0, bytes = 0;
+    int64_t seconds = 0, nanoseconds = 0;  // of the last change of the content
+    bool operator==(const Identity&) const = default;
+  };
+  static Identity identity_of(const struct ::stat& info);
   MappedFile() = default;
   std::filesystem::path path_;
+  Identity identity_;
+  std::unique_ptr<MappingGuard> guard_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };

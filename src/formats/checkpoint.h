@@ -46,6 +46,8 @@ class Checkpoint {
   // Lets the system drop the pages of the mapped files that were read so far: what is resident does not grow with the
   // model. Views stay valid; they are read again from the file when touched.
   virtual void release_pages() const {}
+  // Throws kIo naming a file that was written to since it was opened: what was read from it may be a mix.
+  virtual void check_unchanged() const {}
 
   const TensorInfo* find(std::string_view name) const;     // nullptr if absent
 };

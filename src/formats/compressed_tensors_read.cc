@@ -76,6 +76,7 @@ class CtCheckpoint final : public Checkpoint {
     return quantization_method(folder_.config()) == kOctavoMethod ? kOctavoMethod : kCtMethod;
   }
   void release_pages() const override { folder_.shards().release_pages(); }
+  void check_unchanged() const override { folder_.shards().check_unchanged(); }
   const fs::path& path() const override { return folder_.path(); }
   const Json& config() const override { return folder_.config(); }
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }

@@ -77,6 +77,14 @@ class GgufCheckpoint final : public Checkpoint {
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   std::optional<std::string> companion(std::string_view) const override { return std::nullopt; }
   const Json& metadata() const override { return metadata_; }
+  void release_pages() const override {
+    for (const GgufPart& part : parts_)
+      if (part.map) part.map->release(0, part.bytes.size());
+  }
+  void check_unchanged() const override {
+    for (const GgufPart& part : parts_)
+      if (part.map) part.map->check_unchanged();
+  }
 
   QTensor read_weight(std::string_view name) const override {
     const Stored& stored = at(name);
@@ -235,7 +243,8 @@ std::unique_ptr<Checkpoint> open_gguf(const std::filesystem::path& path, const N
     return GgufPart{.path = part,
                     .bytes = file->bytes(),
                     .owner = file,
-                    .file = parse_gguf(file->bytes(), part.filename().string())};
+                    .file = parse_gguf(file->bytes(), part.filename().string()),
+                    .map = file};
   };
   GgufPart opened = open_part(path);
   std::vector<GgufPart> parts;

@@ -13,6 +13,7 @@ struct GgufPart {
   ByteSpan bytes;
   std::shared_ptr<const void> owner;  // keeps `bytes` alive
   GgufFile file;                      // parsed from `bytes`
+  std::shared_ptr<const MappedFile> map = nullptr;  // the file that `bytes` is; nullptr: bytes in memory
 };
 
 // All parts in order (one, if not split). `opened` is what path() returns.

@@ -40,6 +40,9 @@ class ShardSet {
   void release_pages() const {
     for (const SafetensorsFile& file : files_) file.map->release(0, file.map->bytes().size());
   }
+  void check_unchanged() const {
+    for (const SafetensorsFile& file : files_) file.map->check_unchanged();
+  }
 
  private:
   void open_files(const std::filesystem::path& folder, const std::vector<std::string>& names);

@@ -411,6 +411,7 @@ class Quantizer {
       kept += parameters(tensor);
     }
     OCTAVO_CHECK(quantized + kept == total, "quantized ", quantized, " + kept ", kept, " parameters of ", total);
+    checkpoint.check_unchanged();
     journal_->mark_committing();
     writer->commit();
   }

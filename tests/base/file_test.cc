@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -45,6 +46,53 @@ TEST_F(File, WritesReadsAndMaps) {
   ASSERT_EQ(mapped->bytes().size(), text.size());
   EXPECT_EQ(std::memcmp(mapped->bytes().data(), text.data(), text.size()), 0);
   EXPECT_EQ(entries(), 1u);
+}
+
+// The fault happens in a child: a handler for SIGBUS is the process's, and a child tells by its exit code.
+using MappingGuardDeathTest = File;
+
+TEST_F(MappingGuardDeathTest, AShrunkFileEndsTheProcessNamingFileAndByte) {
+  const fs::path path = folder_ / "weights";
+  write_file(path, std::string(100000, 'y'));
+  const auto read_shrunk = [&] {
+    exit_on_mapping_faults();
+    const auto other = MappedFile::open(path), mapped = MappedFile::open(path);
+    fs::resize_file(path, 10);
+    const volatile std::byte* bytes = mapped->bytes().data();
+    static_cast<void>(bytes[50000]);
+  };
+  EXPECT_EXIT(read_shrunk(), ::testing::ExitedWithCode(4), "weights': cannot read byte 50000: the file has become shorter");
+}
+
+TEST_F(MappingGuardDeathTest, OtherFaultsTakeTheirCourse) {
+  const fs::path path = folder_ / "a";
+  write_file(path, std::string(100000, 'y'));
+  const auto fault_elsewhere = [&] {
+    exit_on_mapping_faults();
+    MappedFile::open(path).reset();  // registered and gone
+    const int fd = ::open(path.c_str(), O_RDONLY);
+    const auto* bytes = static_cast<const volatile char*>(::mmap(nullptr, 100000, PROT_READ, MAP_PRIVATE, fd, 0));
+    fs::resize_file(path, 10);
+    static_cast<void>(bytes[50000]);
+  };
+  EXPECT_EXIT(fault_elsewhere(), ::testing::KilledBySignal(SIGBUS), "");
+}
+
+TEST_F(File, NoticesThatAMappedFileWasWrittenTo) {
+  const fs::path path = folder_ / "a";
+  write_file(path, std::string(5000, 'y'));
+  const auto mapped = MappedFile::open(path);
+  mapped->check_unchanged();
+  write_file(path, "another file under the name");  // by rename: the mapping keeps the earlier one
+  mapped->check_unchanged();
+  const auto second = MappedFile::open(path);
+  std::ofstream(path, std::ios::app) << "more";
+  EXPECT_ERROR(second->check_unchanged(), Code::kIo, "a': the file was changed while it was read: 27 bytes when it was opened, 31 now");
+  const auto third = MappedFile::open(path);
+  fs::last_write_time(path, fs::last_write_time(path) - std::chrono::seconds(1));
+  EXPECT_ERROR(third->check_unchanged(), Code::kIo, "was changed");
+  fs::remove(path);
+  mapped->check_unchanged();
 }
 
 TEST_F(File, ReleasedPagesKeepTheirContent) {

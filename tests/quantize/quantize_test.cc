@@ -213,6 +213,44 @@ TEST(Quantize, RefusesAJournalOfAnotherRunAndNamesTheDifference) {
   EXPECT_EQ(quantize(model, scratch.out(), other, pool).resumed_layers, 0);
 }
 
+// A copy of the model that a test may spoil.
+fs::path copy_of_model(const Scratch& scratch) {
+  fs::copy(kModel, scratch.path / "model");
+  return scratch.path / "model";
+}
+
+TEST(Quantize, PublishesNothingWhenItsInputWasWrittenToMeanwhile) {
+  const Scratch scratch;
+  const fs::path copy = copy_of_model(scratch), weights = copy / "model.safetensors";
+  const Model model = Model::open(copy);
+  ThreadPool pool(1);
+  const std::string error = error_of([&] {
+    quantize(model, scratch.out(), options_for(model, "w4a16", "rtn"), pool, [&](const ProgressEvent& event) {
+      if (event.stage != "write" || event.done != 0) return;
+      std::fstream file(weights, std::ios::binary | std::ios::in | std::ios::out);
+      file.seekp(-1, std::ios::end);
+      file.put('x');
+    });
+  });
+  EXPECT_NE(error.find("model.safetensors': the file was changed while it was read"), std::string::npos) << error;
+  EXPECT_FALSE(fs::exists(scratch.out()));
+}
+
+TEST(QuantizeDeathTest, AnInputThatShrinksEndsWithItsNameAndNoOutput) {
+  const Scratch scratch;
+  const fs::path copy = copy_of_model(scratch);
+  const auto shrink_while_reading = [&] {
+    exit_on_mapping_faults();
+    const Model model = Model::open(copy);
+    ThreadPool pool(2);
+    quantize(model, scratch.out(), options_for(model, "w4a16", "gptq"), pool, [&](const ProgressEvent& event) {
+      if (event.stage == "quantize" && event.done == 1) fs::resize_file(copy / "model.safetensors", 0);
+    });
+  };
+  EXPECT_EXIT(shrink_while_reading(), ::testing::ExitedWithCode(4), "model.safetensors': cannot read byte");
+  EXPECT_FALSE(fs::exists(scratch.out()));
+}
+
 TEST(Journal, KeepsASecondProcessOutAndSaysWho) {
   const Scratch scratch;
   const Journal first(scratch.out(), Json::object(), false);
