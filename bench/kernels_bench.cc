@@ -138,7 +138,7 @@ void bench_linear(const Options& options, const Bounds& bound, ThreadPool& pool)
     const QuantScheme scheme = parse_scheme(scheme_name);
     const QTensor w = weight(scheme, options.n, options.k);
     for (const LinearRow& row : linear_rows()) {
-      if (row.isa > cpu_isa() || !row.reject(scheme, options.n, options.k).empty()) continue;
+      if (!reject_linear(row, scheme, options.n, options.k).empty()) continue;
       if (options.row.empty() ? row.isa == Isa::kScalar : row.name != options.row) continue;
       std::vector<PackedLinear> copies;
       uint64_t bytes = 0;

@@ -1,11 +1,18 @@
 // Linear dispatch: the table of rows, the choice of one, packing and running.
 #include "kernels/linear.h"
 
-#include <cmath>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "base/error.h"
+#include "kernels/cpu/int8.h"
 #include "kernels/cpu/panel.h"
-#include "kernels/cpu/w8a8.h"
 
 namespace octavo {
 namespace {
@@ -13,12 +20,13 @@ namespace {
 // LinearRow's functions for the panel kernels of one ISA.
 template <const panel::Kernels& (*kKernels)()>
 struct PanelFamily {
+  static constexpr auto run_int8 = nullptr;
   static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) { return panel::reject(scheme, n, k); }
-  static uint64_t packed_bytes(const QuantScheme& scheme, int64_t n, int64_t k) {
-    return panel::layout(scheme, n, k, kKernels().width).bytes;
+  static uint64_t packed_bytes(const QuantScheme& scheme, const QTensor& w) {
+    return panel::layout(scheme, w.n, w.k, kKernels().width).bytes;
   }
-  static void pack(const QTensor& w, std::byte* packed, ThreadPool& pool) {
-    panel::pack(w, panel::layout(w.scheme, w.n, w.k, kKernels().width), packed, pool);
+  static void pack(const QuantScheme& scheme, const QTensor& w, std::byte* packed, ThreadPool& pool) {
+    panel::pack(w, panel::layout(scheme, w.n, w.k, kKernels().width), packed, pool);
   }
   static void run(const QuantScheme& scheme, int64_t n, int64_t k, const std::byte* packed, const float* x, int64_t m,
                   int64_t ldx, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
@@ -26,65 +34,107 @@ struct PanelFamily {
   }
 };
 
-// The same for the int8 x int8 product.
-template <const w8a8::Kernels& (*kKernels)()>
-struct W8A8Family {
-  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) { return w8a8::reject(scheme, n, k); }
-  static uint64_t packed_bytes(const QuantScheme&, int64_t n, int64_t k) { return w8a8::packed_bytes(n, k, kKernels().width); }
-  static void pack(const QTensor& w, std::byte* packed, ThreadPool& pool) { w8a8::pack(w, kKernels().width, packed, pool); }
-  static void run(const QuantScheme&, int64_t n, int64_t k, const std::byte* packed, const float* x, int64_t m, int64_t ldx,
-                  const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
-    w8a8::run(kKernels(), n, k, packed, x, m, ldx, bias, y, ldy, pool);
+// The same for integer products.
+template <const int8::Kernels& (*kKernels)()>
+struct Int8Family {
+  static constexpr auto run = nullptr;
+  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) { return int8::reject(scheme, n, k); }
+  static uint64_t packed_bytes(const QuantScheme& scheme, const QTensor& w) { return int8::packed_bytes(scheme, w); }
+  static void pack(const QuantScheme& scheme, const QTensor& w, std::byte* packed, ThreadPool& pool) {
+    int8::pack(scheme, w, packed, pool);
   }
-};
-struct W8A8Vnni : W8A8Family<w8a8::vnni_kernels> {
-  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) {
-    return w8a8::cpu_has_vnni() ? w8a8::reject(scheme, n, k) : "this CPU has no AVX-512 VNNI";
+  static void run_int8(const std::byte* packed, const QuantizedRows& x, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+    int8::run(kKernels(), packed, x, bias, y, ldy, pool);
   }
 };
 
+bool any_cpu() { return true; }
+bool has_avx512_vnni() { return __builtin_cpu_supports("avx512vnni") != 0; }
+// CPUID leaf 7.1, EAX bit 4; __builtin_cpu_supports of g++ 12 and clang 14 does not know the name.
+bool has_avx_vnni() {
+#if defined(__x86_64__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 0x10u) != 0;
+#else
+  return false;
+#endif
+}
+
 constexpr LinearRow kRows[] = {
-#define OCTAVO_LINEAR_ROW(row_name, row_isa, family, row_cost) \
-  {.name = row_name, .isa = row_isa, .reject = family::reject, .packed_bytes = family::packed_bytes, \
-   .pack = family::pack, .run = family::run, .cost = row_cost},
+#define OCTAVO_LINEAR_ROW(row_name, row_isa, row_needs, row_has, family, row_cost) \
+  {.name = row_name, .isa = row_isa, .needs = row_needs, .cpu_has = row_has, .reject = family::reject, \
+   .packed_bytes = family::packed_bytes, .pack = family::pack, .run = family::run, .run_int8 = family::run_int8, .cost = row_cost},
 #include "kernels/linear.inc"
 #undef OCTAVO_LINEAR_ROW
 };
 
-// "" if `row` can run the weight on this CPU, else the reason.
-std::string reject(const LinearRow& row, const QuantScheme& scheme, int64_t n, int64_t k) {
-  if (row.isa > cpu_isa()) return cat("needs ", name(row.isa), ", this process uses ", name(cpu_isa()));
-  return row.reject(scheme, n, k);
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Zeroed memory for a packed weight. Large ones lie on huge pages where the system has them: reading a weight once per token
+// misses the TLB at each page.
+Buffer allocate_packed(uint64_t bytes) {
+  if (bytes < 2 * kHugePage) return Buffer::allocate(bytes);
+  if (bytes > SIZE_MAX - kHugePage) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
+  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  void* data = std::aligned_alloc(kHugePage, rounded);
+  if (data == nullptr) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
+  madvise(data, rounded, MADV_HUGEPAGE);  // a wish: without it the pages are small
+  std::memset(data, 0, bytes);
+  const std::shared_ptr<const void> owner(data, [](const void* p) { std::free(const_cast<void*>(p)); });
+  return Buffer::view({static_cast<const std::byte*>(data), bytes}, owner);
 }
+
+// Act columns of a scale for kInt8Group (linear.h).
+constexpr uint16_t kActSpan = 128;
 
 }  // namespace
 
 std::span<const LinearRow> linear_rows() { return kRows; }
 
-PackedLinear pack_linear(const QTensor& w, ThreadPool& pool, const LinearRow* row) {
+std::string reject_linear(const LinearRow& row, const QuantScheme& scheme, int64_t n, int64_t k) {
+  if (row.isa > cpu_isa()) return cat("needs ", name(row.isa), ", this process uses ", name(cpu_isa()));
+  if (!row.cpu_has()) return cat("needs ", row.needs, ", which this CPU lacks");
+  return row.reject(scheme, n, k);
+}
+
+QuantScheme with_activation(QuantScheme scheme, Activation wanted) {
+  const Quant& weight = scheme.weight;
+  if (wanted == Activation::kFloat || scheme.act.quantized()) return scheme;
+  if ((weight.elem != Elem::kI4 && weight.elem != Elem::kI8) || !weight.quantized()) return scheme;
+  scheme.act = {.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 1, .dynamic = true};
+  if (wanted == Activation::kInt8Group && !scheme.permuted_k) {
+    const uint16_t span = weight.span_k;
+    scheme.act.span_k = span == 0 || span % kActSpan == 0 || kActSpan % span == 0 ? kActSpan : span;
+  }
+  return scheme;
+}
+
+PackedLinear pack_linear(const QTensor& w, ThreadPool& pool, const LinearRow* row, Activation activation) {
   validate(w, "weight");
+  const QuantScheme scheme = with_activation(w.scheme, activation);
   if (row != nullptr) {
-    const std::string reason = reject(*row, w.scheme, w.n, w.k);
+    const std::string reason = reject_linear(*row, scheme, w.n, w.k);
     if (!reason.empty()) fail(Code::kUnsupported, "linear kernel ", row->name, ": ", reason);
   } else {
     std::string reasons;
     for (const LinearRow& candidate : kRows) {
-      const std::string reason = reject(candidate, w.scheme, w.n, w.k);
+      const std::string reason = reject_linear(candidate, scheme, w.n, w.k);
       if (!reason.empty())
         reasons += cat("\n  ", candidate.name, ": ", reason);
       else if (row == nullptr || candidate.cost < row->cost)
         row = &candidate;
     }
     if (row == nullptr)
-      fail(Code::kUnsupported, "no kernel for scheme ", name(w.scheme), ", n = ", w.n, ", k = ", w.k, ":", reasons);
+      fail(Code::kUnsupported, "no kernel for scheme ", name(scheme), ", n = ", w.n, ", k = ", w.k, ":", reasons);
   }
   PackedLinear packed;
   packed.row_ = row;
-  packed.scheme_ = w.scheme;
+  packed.scheme_ = scheme;
   packed.n_ = w.n;
   packed.k_ = w.k;
-  packed.data_ = Buffer::allocate(row->packed_bytes(w.scheme, w.n, w.k));
-  row->pack(w, packed.data_.mutable_bytes().data(), pool);
+  packed.data_ = allocate_packed(row->packed_bytes(scheme, w));
+  // Nobody else sees the bytes yet.
+  row->pack(scheme, w, const_cast<std::byte*>(packed.data_.bytes().data()), pool);
   return packed;
 }
 
@@ -92,7 +142,17 @@ void run_linear(const PackedLinear& w, const float* x, int64_t m, int64_t ldx, c
                 ThreadPool& pool) {
   OCTAVO_CHECK(!w.empty());
   OCTAVO_CHECK(m >= 0 && ldx >= w.k() && ldy >= w.n(), "m=", m, " ldx=", ldx, " ldy=", ldy, " n=", w.n(), " k=", w.k());
-  w.row_->run(w.scheme_, w.n_, w.k_, w.data_.bytes().data(), x, m, ldx, bias, y, ldy, pool);
+  if (w.row_->run != nullptr) return w.row_->run(w.scheme_, w.n_, w.k_, w.data_.bytes().data(), x, m, ldx, bias, y, ldy, pool);
+  thread_local QuantizedRows rows;
+  quantize_rows(x, m, w.k_, ldx, w.scheme_.act.span_k, pool, &rows);
+  run_linear(w, rows, bias, y, ldy, pool);
+}
+
+void run_linear(const PackedLinear& w, const QuantizedRows& x, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+  OCTAVO_CHECK(!w.empty() && w.row_->run_int8 != nullptr, "a row for float activations");
+  OCTAVO_CHECK(x.k == w.k() && x.span == w.activation().span_k && ldy >= w.n(), "k=", x.k, " span=", x.span, " ldy=", ldy,
+               "; weight n=", w.n(), " k=", w.k(), " span=", w.activation().span_k);
+  w.row_->run_int8(w.data_.bytes().data(), x, bias, y, ldy, pool);
 }
 
 }  // namespace octavo

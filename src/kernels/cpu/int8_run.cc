@@ -1,0 +1,178 @@
+// The driver of integer products: activations are interleaved for the tiles once, then tasks of (block of rows) x (range of
+// panels) run on the pool. Few rows: tiles decode nibbles in registers, and memory is read as one stream per panel. More rows:
+// blocks of 512 k are unpacked into L1 and all tiles of the block of rows pass over them.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/cpu/int8.h"
+#include "kernels/linear.h"
+
+namespace octavo::int8 {
+namespace {
+
+constexpr int64_t kBlockBytes = 512 << 10;  // activations of a block of rows: they stay in L2
+constexpr int64_t kTasksPerThread = 16;     // the end of a product waits for half a task on average
+constexpr int64_t kAhead = 4096;            // bytes from a load to its prefetch
+
+// Activations as the tiles read them. Tile t has rows [first(t), first(t + 1)); its parts start at first(t) times the size
+// of one row.
+struct Tiles {
+  int64_t m, count;
+  std::vector<int8_t> x;
+  std::vector<int32_t> sums;
+  std::vector<float> scales;  // per group only
+  int64_t first(int64_t tile) const { return tile * m / count; }
+};
+
+void prepare(const Kernels& kernels, const Header& at, const std::byte* packed, const QuantizedRows& x, Tiles* tiles, ThreadPool& pool) {
+  const auto* chunks = reinterpret_cast<const Chunk*>(packed + at.chunks_at);
+  const auto* source = reinterpret_cast<const int32_t*>(packed + at.source_at);
+  const int64_t act_groups = at.act_span == 0 ? 0 : x.groups();
+  tiles->m = x.m;
+  tiles->count = (x.m + kernels.max_rows - 1) / kernels.max_rows;
+  tiles->x.resize(static_cast<size_t>(x.m * at.padded_k));
+  tiles->sums.resize(static_cast<size_t>(x.m * at.num_chunks));
+  tiles->scales.resize(static_cast<size_t>(x.m * act_groups));
+  pool.parallel_for(tiles->count, [&](int64_t tile) {
+    thread_local std::vector<int8_t> gathered;
+    const int64_t first = tiles->first(tile), rows = tiles->first(tile + 1) - first;
+    const int8_t* codes = x.codes.data() + first * x.k;
+    int64_t ld = x.k;
+    if (at.gathered != 0) {
+      gathered.resize(static_cast<size_t>(rows * at.padded_k));
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t k = 0; k < at.padded_k; ++k)
+          gathered[static_cast<size_t>(r * at.padded_k + k)] = source[k] < 0 ? int8_t{0} : codes[r * x.k + source[k]];
+      codes = gathered.data();
+      ld = at.padded_k;
+    }
+    row_kernels().prepare(codes, ld, rows, chunks, at.num_chunks, tiles->x.data() + first * at.padded_k,
+                          tiles->sums.data() + first * at.num_chunks);
+    for (int64_t group = 0; group < act_groups; ++group)
+      for (int64_t r = 0; r < rows; ++r)
+        tiles->scales[static_cast<size_t>(first * act_groups + group * rows + r)] =
+            x.scales[static_cast<size_t>((first + r) * act_groups + group)];
+  });
+}
+
+// A block of a panel: consecutive chunks of at most kChunk columns.
+struct Block {
+  int64_t chunk, chunks, k, columns;
+};
+std::vector<Block> blocks(const Chunk* chunks, int64_t num_chunks, int64_t most) {
+  std::vector<Block> out;
+  int64_t k = 0;
+  for (int64_t c = 0; c < num_chunks; ++c) {
+    const int64_t columns = chunks[c].steps * kStep;
+    if (out.empty() || out.back().columns + columns > most) out.push_back({c, 0, k, 0});
+    ++out.back().chunks;
+    out.back().columns += columns;
+    k += columns;
+  }
+  return out;
+}
+
+struct Scratch {
+  std::vector<float> acc;
+  std::vector<int32_t> part;
+  alignas(64) uint8_t codes[kChunk * kPanel * 2];  // bytes, or two planes
+};
+
+}  // namespace
+
+const RowKernels& row_kernels() {
+  static const RowKernels& kernels = cpu_isa() == Isa::kAvx512 ? row_kernels_avx512()
+                                     : cpu_isa() == Isa::kAvx2 ? row_kernels_avx2() : row_kernels_scalar();
+  return kernels;
+}
+
+void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x, const float* bias, float* y, int64_t ldy,
+         ThreadPool& pool) {
+  if (x.m == 0) return;
+  const Header& at = *reinterpret_cast<const Header*>(packed);
+  const auto* chunks = reinterpret_cast<const Chunk*>(packed + at.chunks_at);
+  static thread_local Tiles scratch_tiles;  // of the caller; workers see it through the reference
+  Tiles& tiles = scratch_tiles;
+  prepare(kernels, at, packed, x, &tiles, pool);
+
+  const bool direct = at.bits == 4 ? x.m <= kernels.direct_rows : !kernels.planes;
+  const Codes codes = at.bits == 4 ? (direct ? Codes::kNibbles : kernels.planes ? Codes::kOnePlane : Codes::kBytes)
+                                   : (kernels.planes ? Codes::kTwoPlanes : Codes::kBytes);
+  // With one tile, a direct product has nothing to gain from blocks.
+  const std::vector<Block> parts = blocks(chunks, at.num_chunks, direct && tiles.count == 1 ? at.padded_k : kChunk);
+
+  const int64_t tiles_per_block = std::max<int64_t>(4, kBlockBytes / (at.padded_k * kernels.max_rows));
+  const int64_t row_blocks = (tiles.count + tiles_per_block - 1) / tiles_per_block;
+  const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, kTasksPerThread * pool.size() / row_blocks));
+  const int64_t scale_bytes = at.scale_kind == ScaleKind::kF32 ? 4 : 2, act_groups = at.act_span == 0 ? 0 : x.groups();
+  pool.parallel_for(row_blocks * ranges, [&](int64_t task) {
+    static thread_local Scratch scratch;
+    const int64_t row_block = task / ranges, range = task % ranges;
+    const int64_t tile0 = row_block * tiles.count / row_blocks, tile1 = (row_block + 1) * tiles.count / row_blocks;
+    const int64_t row0 = tiles.first(tile0), rows = tiles.first(tile1) - row0;
+    scratch.part.resize(static_cast<size_t>(rows * kPanel));
+    for (int64_t panel = range * at.panels / ranges; panel < (range + 1) * at.panels / ranges; ++panel) {
+      const auto* from = reinterpret_cast<const uint8_t*>(packed + at.codes_at + static_cast<uint64_t>(panel) * at.panel_bytes);
+      scratch.acc.assign(static_cast<size_t>(rows * kPanel), 0.0f);
+      TileArgs args{};
+      args.scales = packed + at.scales_at + panel * at.groups * kPanel * scale_bytes;
+      args.scale_kind = at.scale_kind;
+      args.zeros = at.asymmetric != 0 ? reinterpret_cast<const uint8_t*>(packed + at.zeros_at) + panel * at.groups * kPanel : nullptr;
+      args.zero = at.bits == 4 ? 8 : 128;
+      args.plane = kChunk * kPanel;
+      for (const Block& block : parts) {
+        const uint8_t* block_codes = from + block.k * kPanel * at.bits / 8;
+        args.chunks = chunks + block.chunk;
+        args.num_chunks = block.chunks;
+        args.codes = scratch.codes;
+        if (codes == Codes::kTwoPlanes) {
+          kernels.split(block_codes, block.columns / 4, kAhead, args.plane, scratch.codes);
+        } else if (direct) {
+          args.codes = block_codes;
+          // The next block comes from memory while this one is multiplied.
+          if (tiles.count > 1)
+            for (int64_t byte = 0; byte < block.columns * kPanel * at.bits / 8; byte += 64)
+              __builtin_prefetch(block_codes + block.columns * kPanel * at.bits / 8 + byte, 0, 2);
+        } else {
+          kernels.unpack(block_codes, block.columns / kStep, kAhead, scratch.codes);
+        }
+        for (int64_t tile = tile0; tile < tile1; ++tile) {
+          const int64_t first = tiles.first(tile), tile_rows = tiles.first(tile + 1) - first;
+          args.x = tiles.x.data() + first * at.padded_k + block.k * tile_rows;
+          args.sums = tiles.sums.data() + first * at.num_chunks + block.chunk * tile_rows;
+          args.x_scales = act_groups == 0 ? nullptr : tiles.scales.data() + first * act_groups;
+          args.acc = scratch.acc.data() + (first - row0) * kPanel;
+          args.part = scratch.part.data() + (first - row0) * kPanel;
+          kernels.tile(tile_rows, codes, args);
+        }
+      }
+      const int64_t col0 = panel * kPanel, cols = std::min(kPanel, at.n - col0);
+      for (int64_t row = 0; row < rows; ++row) {
+        const float* sum = scratch.acc.data() + row * kPanel;
+        const float scale = act_groups == 0 ? x.scales[static_cast<size_t>(row0 + row)] : 1.0f;  // times 1 is exact
+        float* to = y + (row0 + row) * ldy + col0;
+        for (int64_t col = 0; col < cols; ++col) to[col] = bias == nullptr ? sum[col] * scale : sum[col] * scale + bias[col0 + col];
+      }
+    }
+  });
+}
+
+}  // namespace octavo::int8
+
+namespace octavo {
+
+void quantize_rows(const float* x, int64_t m, int64_t k, int64_t ldx, int64_t span, ThreadPool& pool, QuantizedRows* out) {
+  OCTAVO_CHECK(m >= 0 && k >= 1 && span >= 0 && (m < 2 || ldx >= k), "m=", m, " k=", k, " ldx=", ldx, " span=", span);
+  out->m = m;
+  out->k = k;
+  out->span = span;
+  out->codes.resize(static_cast<size_t>(m * k));
+  out->scales.resize(static_cast<size_t>(m * out->groups()));
+  pool.parallel_for(m, [&](int64_t row) {
+    int8::row_kernels().quantize(x + row * ldx, k, span, out->codes.data() + row * k, out->scales.data() + row * out->groups());
+  });
+}
+
+}  // namespace octavo
