@@ -1,4 +1,5 @@
 // octavo_kernel_bench [--threads T] [--seconds S] [--n N] [--k K] [--m M,M...] [--scheme NAME,...] [--row NAME] [--attention]
+// octavo_kernel_bench --int8 [--threads T] [--m M,...] [--scheme NAME,...] [--row NAME] [--act token|group] [--rounds R]: int8_bench.cc
 // Prints the measured bounds (fused multiply-adds, reading memory), then each row of linear.inc x scheme x m: the best of
 // many runs in microseconds (processor time when one thread runs, so that a busy machine blurs it less), GFLOP/s with its share of the peak, and GB/s of packed weight. Each run uses another copy of
 // the weight, so that m = 1 reads memory and not the cache.
@@ -15,6 +16,7 @@
 #include "base/half.h"
 #include "kernels/attention.h"
 #include "kernels/linear.h"
+#include "int8_bench.h"
 #include "peak.h"
 #include "scheme/codec.h"
 
@@ -30,6 +32,8 @@ struct Options {
                                       "w8a8", "q4_0", "q4_1", "q8_0", "q4_k", "q6_k"};
   std::string row;
   bool attention = false;
+  bool int8 = false;
+  Int8Options integer;
 };
 
 volatile float sink;  // keeps measured work alive
@@ -74,17 +78,25 @@ Options parse(int argc, char** argv) {
       options.attention = true;
       continue;
     }
+    if (flag == "--int8") {
+      options.int8 = true;
+      continue;
+    }
     if (i + 1 == argc) fail(Code::kUsage, flag, " needs a value");
     const std::string value = argv[++i];
-    if (flag == "--threads") options.threads = std::atoi(value.c_str());
+    if (flag == "--threads") options.integer.threads = options.threads = std::atoi(value.c_str());
     else if (flag == "--seconds") options.seconds = std::atof(value.c_str());
     else if (flag == "--n") options.n = std::atoll(value.c_str());
     else if (flag == "--k") options.k = std::atoll(value.c_str());
-    else if (flag == "--row") options.row = value;
-    else if (flag == "--scheme") options.schemes = split(value);
+    else if (flag == "--row") options.integer.row = options.row = value;
+    else if (flag == "--scheme") options.integer.schemes = options.schemes = split(value);
+    else if (flag == "--rounds") options.integer.rounds = std::max(1, std::atoi(value.c_str()));
+    else if (flag == "--act" && (value == "token" || value == "group"))
+      options.integer.activation = value == "token" ? Activation::kInt8Token : Activation::kInt8Group;
     else if (flag == "--m") {
       options.m.clear();
       for (const std::string& part : split(value)) options.m.push_back(std::atoll(part.c_str()));
+      options.integer.m = options.m;
     } else {
       fail(Code::kUsage, "unknown option ", quoted(std::string_view(flag)));
     }
@@ -93,7 +105,9 @@ Options parse(int argc, char** argv) {
 }
 
 // Random codes and scales; ggml blocks get random bits with half-precision fields that stay finite.
-QTensor weight(const QuantScheme& scheme, int64_t n, int64_t k) {
+}  // namespace
+
+QTensor bench_weight(const QuantScheme& scheme, int64_t n, int64_t k) {
   std::mt19937_64 rng(1);
   QTensor w;
   w.scheme = scheme;
@@ -114,6 +128,8 @@ QTensor weight(const QuantScheme& scheme, int64_t n, int64_t k) {
   }
   return w;
 }
+
+namespace {
 
 struct Bounds {
   double gflops, gbytes;  // one thread
@@ -136,7 +152,7 @@ void bench_linear(const Options& options, const Bounds& bound, ThreadPool& pool)
   std::normal_distribution<float> draw;
   for (const std::string& scheme_name : options.schemes) {
     const QuantScheme scheme = parse_scheme(scheme_name);
-    const QTensor w = weight(scheme, options.n, options.k);
+    const QTensor w = bench_weight(scheme, options.n, options.k);
     for (const LinearRow& row : linear_rows()) {
       if (!reject_linear(row, scheme, options.n, options.k).empty()) continue;
       if (options.row.empty() ? row.isa == Isa::kScalar : row.name != options.row) continue;
@@ -187,6 +203,10 @@ void bench_attention(const Options& options, const Bounds& bound, ThreadPool& po
 
 int run(int argc, char** argv) {
   const Options options = parse(argc, argv);
+  if (options.int8) {
+    bench_int8(options.integer);
+    return 0;
+  }
   ThreadPool pool(options.threads);
   const Bounds bound = bounds(options);
   std::printf("%s, %d threads; one thread: %.1f GFLOP/s fused multiply-add, %.2f GB/s reading 256 MiB\n",

@@ -1,0 +1,22 @@
+// Loops that do nothing but dot products of bytes in 256-bit registers.
+#include <immintrin.h>
+
+#include "peak.h"
+
+namespace octavo::bench {
+
+float dot_chains_avxvnni(int64_t rounds) {
+  __m256i chain[kChains], a = _mm256_set1_epi32(0x01020304), b = _mm256_set1_epi32(0x01ff01ff);
+  for (int64_t c = 0; c < kChains; ++c) chain[c] = _mm256_set1_epi32(static_cast<int>(c));
+  for (int64_t round = 0; round < rounds; ++round)
+#pragma GCC unroll 8
+    for (int repeat = 0; repeat < 8; ++repeat)
+#pragma GCC unroll 16
+      for (int64_t c = 0; c < kChains; ++c) chain[c] = _mm256_dpbusd_avx_epi32(chain[c], a, b);
+  for (int64_t c = 1; c < kChains; ++c) chain[0] = _mm256_add_epi32(chain[0], chain[c]);
+  int32_t lanes[sizeof chain[0] / 4];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), chain[0]);
+  return static_cast<float>(lanes[0]);
+}
+
+}  // namespace octavo::bench
