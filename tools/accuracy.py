@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Makes docs/accuracy.md's table: for each scheme, quantize SmolLM2-135M's float original and judge it. Needs `make demo`
-once (model and texts in demo/). Usage: tools/accuracy.py [SCHEME[:METHOD] ...]; prints a Markdown row as each is done."""
+once (model and texts in demo/). Prints a Markdown row as each is done; --extra passes options on to quantize, e.g.
+--extra="--clip absmax", and --text judges on another text."""
+import argparse
 import json
 import pathlib
+import shlex
 import shutil
 import subprocess
-import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OCTAVO, DEMO = ROOT / "build" / "octavo", ROOT / "demo"
+DEMO = ROOT / "demo"
 WINDOWS = ["--ctx", "1024", "--windows", "24", "--start", "100000", "--stride", "8192"]
 CALIBRATION = ["--calib", str(DEMO / "debian-reference.txt"), "--calib-samples", "32", "--calib-length", "512",
                "--calib-start", "20000"]
@@ -25,27 +27,53 @@ CELLS = [*YARDSTICK, ("w8a16", "gptq"), ("w4a16-g64-asym", "rtn"), ("w4a16-g64-a
          ("w4a16-g32-asym", "gptq")]
 
 
-def octavo(*arguments):
-    result = subprocess.run([str(OCTAVO), *map(str, arguments), "--json", "--quiet"], stdout=subprocess.PIPE, check=True)
-    return json.loads(result.stdout)
+def byte_level_copy(source, target):
+    """The same model with the tokenizer the yardstick was measured with: ByteLevel alone, digits not split."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        if file.name == "tokenizer.json":
+            tokenizer = json.loads(file.read_text())
+            tokenizer["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+                                          "use_regex": True}
+            (target / file.name).write_text(json.dumps(tokenizer, ensure_ascii=False))
+        else:
+            (target / file.name).hardlink_to(file)
 
 
 def main():
-    wanted = [tuple((cell + ":rtn").split(":")[:2]) for cell in sys.argv[1:]] or sorted(CELLS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cells", nargs="*", metavar="SCHEME[:METHOD]", help="default: all")
+    parser.add_argument("--yardstick-tokens", action="store_true", help="split text as the yardstick did")
+    parser.add_argument("--text", default=DEMO / "jargon.txt")
+    parser.add_argument("--extra", default="", help="more options of octavo quantize")
+    parser.add_argument("--octavo", default=ROOT / "build" / "octavo")
+    parser.add_argument("--work", default=DEMO / "accuracy", type=pathlib.Path, help="folder for the quantized model")
+    arguments = parser.parse_args()
+
+    def octavo(*words):
+        done = subprocess.run([str(arguments.octavo), *map(str, words), "--json", "--quiet"], stdout=subprocess.PIPE, check=True)
+        return json.loads(done.stdout)
+
+    model = DEMO / "float"
+    if arguments.yardstick_tokens:
+        byte_level_copy(model, arguments.work / "float")
+        model = arguments.work / "float"
+    cells = [tuple((cell + ":rtn").split(":")[:2]) for cell in arguments.cells] or sorted(CELLS)
     print("| scheme | method | MB | perplexity | KL | same top % | yardstick: perplexity / KL | KL, ours / yardstick | quantize s |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for scheme, method in wanted:
-        out = DEMO / "accuracy"
-        extra = CALIBRATION if method == "gptq" else []
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    for scheme, method in cells:
+        out = arguments.work / "quantized"
+        extra = shlex.split(arguments.extra) + (CALIBRATION if method == "gptq" else [])
         # 576 columns are no multiple of 128: only Octavo's own format holds the short last group.
         layout = "octavo" if "g128" in scheme else "compressed-tensors"
-        made = octavo("quantize", DEMO / "float", "-o", out, "--format", layout, "--scheme", scheme, "--method", method, "--force", "--fresh", *extra)
-        kl = octavo("eval", out, "--kl", DEMO / "float", "--text", DEMO / "jargon.txt", *WINDOWS)["kl"]
-        ours = kl["mean"]
+        made = octavo("quantize", model, "-o", out, "--format", layout, "--scheme", scheme, "--method", method,
+                      "--force", "--fresh", *extra)
+        kl = octavo("eval", out, "--kl", model, "--text", arguments.text, *WINDOWS)["kl"]
         anchor = YARDSTICK.get((scheme, method))
-        print(f"| {scheme} | {method} | {made['bytes_after'] / 1e6:.1f} | {kl['ppl_model']:.2f} | {ours:.4f} ± "
+        print(f"| {scheme} | {method} | {made['bytes_after'] / 1e6:.1f} | {kl['ppl_model']:.2f} | {kl['mean']:.4f} ± "
               f"{kl['standard_error']:.4f} | {100 * kl['same_top']:.1f} | "
-              + (f"{anchor[0]} / {anchor[1]} | {ours / anchor[1]:.3f}" if anchor else "- | -")
+              + (f"{anchor[0]} / {anchor[1]} | {kl['mean'] / anchor[1]:.3f}" if anchor else "- | -")
               + f" | {sum(made['seconds'].values()):.1f} |", flush=True)
         shutil.rmtree(out)
 
