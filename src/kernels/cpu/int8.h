@@ -59,7 +59,9 @@ struct TileArgs {
   const int32_t* sums;       // [chunk][rows], from the first chunk: see split_sum
   const float* x_scales;     // [act group][rows], or nullptr: one scale per token, applied at the end
   float* acc;                // [rows][32]
-  int32_t* part;             // [rows][32]: sums of a segment that goes on in the next call
+  int32_t* part;             // [rows][32]: sums of a segment that goes on in the next chunk
+  const uint8_t* fetch;      // what to prefetch meanwhile, and by how many bytes to advance per step
+  int64_t fetch_step;
 };
 
 // How codes lie before a tile: as packed, or unpacked to one byte each, or (for instruction sets that must not see more than
@@ -71,10 +73,12 @@ struct Kernels {
   int64_t direct_rows;  // up to this m, tiles decode nibbles themselves
   bool planes;          // tiles take kOnePlane and kTwoPlanes, else kNibbles and kBytes
   void (*tile)(int64_t rows, Codes codes, const TileArgs& args);
-  // 128-byte lines of nibbles to two lines of bytes each, low nibbles first; prefetches `ahead` bytes before.
-  void (*unpack)(const uint8_t* from, int64_t lines, int64_t ahead, uint8_t* to);
+  // 128-byte lines of nibbles to two lines of bytes each, low nibbles first.
+  void (*unpack)(const uint8_t* from, int64_t lines, uint8_t* to);
   // Lines of bytes to their high nibbles at `to` and low nibbles at `to + plane`.
-  void (*split)(const uint8_t* from, int64_t lines, int64_t ahead, int64_t plane, uint8_t* to);
+  void (*split)(const uint8_t* from, int64_t lines, int64_t plane, uint8_t* to);
+  // y[i] = acc[i] * scale + bias[i], or without bias if that is nullptr.
+  void (*finish)(const float* acc, int64_t cols, float scale, const float* bias, float* y);
 };
 const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();

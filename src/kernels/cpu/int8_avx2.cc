@@ -7,7 +7,7 @@ namespace octavo::int8 {
 
 const Kernels& avx2_kernels() {
   static constexpr Kernels kKernels = {.max_rows = 4, .direct_rows = 0, .planes = true, .tile = maddubs_dispatch<Int8Avx2, 4>,
-                                       .unpack = unpack_nibbles, .split = split_bytes};
+                                       .unpack = unpack_nibbles, .split = split_bytes, .finish = finish_row};
   return kKernels;
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kBlockBytes = 512 << 10;  // activations of a block of rows: they stay in L2
 constexpr int64_t kTasksPerThread = 16;     // the end of a product waits for half a task on average
-constexpr int64_t kAhead = 4096;            // bytes from a load to its prefetch
+constexpr int64_t kAhead = 4096;            // bytes from a load to its prefetch, with one tile
 
 // Activations as the tiles read them. Tile t has rows [first(t), first(t + 1)); its parts start at first(t) times the size
 // of one row.
@@ -74,6 +74,15 @@ std::vector<Block> blocks(const Chunk* chunks, int64_t num_chunks, int64_t most)
   return out;
 }
 
+// `count` elements of a vector, from a multiple of 64 bytes on.
+template <class T>
+T* aligned(std::vector<T>* memory, int64_t count) {
+  constexpr size_t kExtra = 64 / sizeof(T);
+  if (memory->size() < static_cast<size_t>(count) + kExtra) memory->resize(static_cast<size_t>(count) + kExtra);
+  const auto address = reinterpret_cast<uintptr_t>(memory->data());
+  return memory->data() + (64 - address % 64) % 64 / sizeof(T);
+}
+
 struct Scratch {
   std::vector<float> acc;
   std::vector<int32_t> part;
@@ -112,10 +121,11 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
     const int64_t row_block = task / ranges, range = task % ranges;
     const int64_t tile0 = row_block * tiles.count / row_blocks, tile1 = (row_block + 1) * tiles.count / row_blocks;
     const int64_t row0 = tiles.first(tile0), rows = tiles.first(tile1) - row0;
-    scratch.part.resize(static_cast<size_t>(rows * kPanel));
+    float* acc = aligned(&scratch.acc, rows * kPanel);
+    int32_t* part = aligned(&scratch.part, rows * kPanel);
     for (int64_t panel = range * at.panels / ranges; panel < (range + 1) * at.panels / ranges; ++panel) {
       const auto* from = reinterpret_cast<const uint8_t*>(packed + at.codes_at + static_cast<uint64_t>(panel) * at.panel_bytes);
-      scratch.acc.assign(static_cast<size_t>(rows * kPanel), 0.0f);
+      std::fill_n(acc, rows * kPanel, 0.0f);
       TileArgs args{};
       args.scales = packed + at.scales_at + panel * at.groups * kPanel * scale_bytes;
       args.scale_kind = at.scale_kind;
@@ -124,36 +134,35 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
       args.plane = kChunk * kPanel;
       for (const Block& block : parts) {
         const uint8_t* block_codes = from + block.k * kPanel * at.bits / 8;
+        // The tiles fetch the next block in equal shares: all at once would fill the buffers of outstanding misses, and the
+        // loads of activations would wait. A single tile fetches a little ahead of itself.
+        const int64_t block_bytes = block.columns * kPanel * at.bits / 8, num_tiles = tile1 - tile0;
+        args.fetch_step = kStep * kPanel * at.bits / 8 / num_tiles;
         args.chunks = chunks + block.chunk;
         args.num_chunks = block.chunks;
         args.codes = scratch.codes;
         if (codes == Codes::kTwoPlanes) {
-          kernels.split(block_codes, block.columns / 4, kAhead, args.plane, scratch.codes);
+          kernels.split(block_codes, block.columns / 4, args.plane, scratch.codes);
         } else if (direct) {
           args.codes = block_codes;
-          // The next block comes from memory while this one is multiplied.
-          if (tiles.count > 1)
-            for (int64_t byte = 0; byte < block.columns * kPanel * at.bits / 8; byte += 64)
-              __builtin_prefetch(block_codes + block.columns * kPanel * at.bits / 8 + byte, 0, 2);
         } else {
-          kernels.unpack(block_codes, block.columns / kStep, kAhead, scratch.codes);
+          kernels.unpack(block_codes, block.columns / kStep, scratch.codes);
         }
         for (int64_t tile = tile0; tile < tile1; ++tile) {
           const int64_t first = tiles.first(tile), tile_rows = tiles.first(tile + 1) - first;
+          args.fetch = block_codes + (num_tiles == 1 ? kAhead : block_bytes + (tile - tile0) * block_bytes / num_tiles);
           args.x = tiles.x.data() + first * at.padded_k + block.k * tile_rows;
           args.sums = tiles.sums.data() + first * at.num_chunks + block.chunk * tile_rows;
           args.x_scales = act_groups == 0 ? nullptr : tiles.scales.data() + first * act_groups;
-          args.acc = scratch.acc.data() + (first - row0) * kPanel;
-          args.part = scratch.part.data() + (first - row0) * kPanel;
+          args.acc = acc + (first - row0) * kPanel;
+          args.part = part + (first - row0) * kPanel;
           kernels.tile(tile_rows, codes, args);
         }
       }
       const int64_t col0 = panel * kPanel, cols = std::min(kPanel, at.n - col0);
       for (int64_t row = 0; row < rows; ++row) {
-        const float* sum = scratch.acc.data() + row * kPanel;
         const float scale = act_groups == 0 ? x.scales[static_cast<size_t>(row0 + row)] : 1.0f;  // times 1 is exact
-        float* to = y + (row0 + row) * ldy + col0;
-        for (int64_t col = 0; col < cols; ++col) to[col] = bias == nullptr ? sum[col] * scale : sum[col] * scale + bias[col0 + col];
+        kernels.finish(acc + row * kPanel, cols, scale, bias == nullptr ? nullptr : bias + col0, y + (row0 + row) * ldy + col0);
       }
     }
   });

@@ -48,7 +48,7 @@ void tile(int64_t rows, Codes, const TileArgs& args) {
 
 const Kernels& scalar_kernels() {
   static constexpr Kernels kKernels = {.max_rows = 4, .direct_rows = 0, .planes = false, .tile = tile,
-                                       .unpack = unpack_nibbles, .split = split_bytes};
+                                       .unpack = unpack_nibbles, .split = split_bytes, .finish = finish_row};
   return kKernels;
 }
 

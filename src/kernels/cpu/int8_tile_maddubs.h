@@ -4,6 +4,7 @@
 // then widened; bytes go as two planes of nibbles, value = 16 * high + low.
 #pragma once
 #include "kernels/cpu/int8.h"
+#include "kernels/cpu/unrolled.h"
 
 namespace octavo::int8 {
 namespace {  // a copy per file: the linker must never merge code of different instruction sets
@@ -20,60 +21,60 @@ template <class V, int kRows, int kPlanes>
     const int8_t* x = args.x;
     const int32_t* sums = args.sums;
     int32_t* part = args.part + column;
+    const uint8_t* fetch = args.fetch;
+    const int64_t fetch_quad = args.fetch_step / (2 * kPlanes);  // both planes pass over the quads
     for (const Chunk *chunk = args.chunks, *last = chunk + args.num_chunks; chunk < last; ++chunk) {
       const int64_t group = chunk->group * kPanel + column, quads = 2 * chunk->steps;
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = V::zero();
+      OCTAVO_EACH(r, kRows) { sum[r][0] = sum[r][1] = V::zero(); });
       for (int plane = 0; plane < kPlanes; ++plane) {
         if (plane == 1)
-#pragma GCC unroll 8
-          for (int r = 0; r < kRows; ++r) sum[r][0] = V::times16(sum[r][0]), sum[r][1] = V::times16(sum[r][1]);
+          OCTAVO_EACH(r, kRows) { sum[r][0] = V::times16(sum[r][0]), sum[r][1] = V::times16(sum[r][1]); });
         const uint8_t* w = codes + plane * args.plane;
         const int8_t* value_at = x;
         for (int64_t quad = 0; quad < quads;) {
           const int64_t stop = quads < quad + kQuadsInt16 ? quads : quad + kQuadsInt16;
           words narrow[kRows][2];
-#pragma GCC unroll 8
-          for (int r = 0; r < kRows; ++r) narrow[r][0] = narrow[r][1] = V::zero();
+          OCTAVO_EACH(r, kRows) { narrow[r][0] = narrow[r][1] = V::zero(); });
           for (; quad < stop; ++quad, w += kLine, value_at += 4 * kRows) {
+            V::prefetch(fetch);
+            fetch += fetch_quad;
             const words w0 = V::load(w), w1 = V::load(w + kBytes);
-#pragma GCC unroll 8
-            for (int r = 0; r < kRows; ++r) {
+            OCTAVO_EACH(r, kRows) {
               const words value = V::broadcast(value_at + 4 * r);
               narrow[r][0] = V::add16(narrow[r][0], V::mul16(w0, value));
               narrow[r][1] = V::add16(narrow[r][1], V::mul16(w1, value));
-            }
+            });
           }
-#pragma GCC unroll 8
-          for (int r = 0; r < kRows; ++r) {
+          OCTAVO_EACH(r, kRows) {
             sum[r][0] = V::dot16(sum[r][0], narrow[r][0], V::ones16());
             sum[r][1] = V::dot16(sum[r][1], narrow[r][1], V::ones16());
-          }
+          });
         }
       }
       codes += quads * kLine;
       x += quads * 4 * kRows;
       words zero0 = V::zero_pairs(args.zero), zero1 = zero0;
       if (args.zeros != nullptr) zero0 = V::zero_pairs(args.zeros + group), zero1 = V::zero_pairs(args.zeros + group + V::kLanes);
-      for (int r = 0; r < kRows; ++r) {
+      const typename V::reg scale0 = V::scales(args.scales, args.scale_kind, group);
+      const typename V::reg scale1 = V::scales(args.scales, args.scale_kind, group + V::kLanes);
+      OCTAVO_EACH(r, kRows) {
         const words pair = V::broadcast(sums + r);
         words total0 = V::dot16(sum[r][0], zero0, pair), total1 = V::dot16(sum[r][1], zero1, pair);
         int32_t* at = part + r * kPanel;
         if (chunk->begin == 0) total0 = V::add(total0, V::load(at)), total1 = V::add(total1, V::load(at + V::kLanes));
         if (chunk->end == 0) {
           V::store(at, total0), V::store(at + V::kLanes, total1);
-          continue;
+          return;
         }
-        typename V::reg scale0 = V::scales(args.scales, args.scale_kind, group);
-        typename V::reg scale1 = V::scales(args.scales, args.scale_kind, group + V::kLanes);
+        typename V::reg s0 = scale0, s1 = scale1;
         if (args.x_scales != nullptr) {
           const typename V::reg s = V::broadcast(args.x_scales + chunk->act_group * kRows + r);
-          scale0 = V::mul(scale0, s), scale1 = V::mul(scale1, s);
+          s0 = V::mul(s0, s), s1 = V::mul(s1, s);
         }
         float* acc = args.acc + r * kPanel + column;
-        V::store(acc, V::fma(V::to_float(total0), scale0, V::load(acc)));
-        V::store(acc + V::kLanes, V::fma(V::to_float(total1), scale1, V::load(acc + V::kLanes)));
-      }
+        V::store(acc, V::fma(V::to_float(total0), s0, V::load(acc)));
+        V::store(acc + V::kLanes, V::fma(V::to_float(total1), s1, V::load(acc + V::kLanes)));
+      });
       sums += kRows;
     }
   }

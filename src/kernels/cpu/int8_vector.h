@@ -12,8 +12,6 @@
 namespace octavo::int8 {
 namespace {  // a copy per file: the linker must never merge code of different instruction sets
 
-constexpr int64_t kPrefetchAhead = 2048;  // bytes
-
 struct Int8Avx2 {
   using words = __m256i;
   using reg = __m256;
@@ -52,9 +50,9 @@ struct Int8Avx2 {
     if (kind == ScaleKind::kF16) return _mm256_cvtph_ps(half);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
   }
-  static void prefetch(const uint8_t* from) {
-    _mm_prefetch(reinterpret_cast<const char*>(from + kPrefetchAhead), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(from + kPrefetchAhead + 64), _MM_HINT_T0);
+  static void prefetch(const uint8_t* line) {  // 128 bytes
+    _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(line + 64), _MM_HINT_T0);
   }
 };
 
@@ -96,7 +94,7 @@ struct Int8Avx512 {
     if (kind == ScaleKind::kF16) return _mm512_cvtph_ps(half);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
   }
-  static void prefetch(const uint8_t* from) { Int8Avx2::prefetch(from); }
+  static void prefetch(const uint8_t* line) { Int8Avx2::prefetch(line); }
 };
 #endif
 

@@ -18,7 +18,7 @@ struct Vnni256 : Int8Avx2 {
 
 const Kernels& avxvnni_kernels() {
   static constexpr Kernels kKernels = {.max_rows = 4, .direct_rows = 0, .planes = false, .tile = vnni_dispatch<Vnni256, 4>,
-                                       .unpack = unpack_nibbles, .split = split_bytes};
+                                       .unpack = unpack_nibbles, .split = split_bytes, .finish = finish_row};
   return kKernels;
 }
 

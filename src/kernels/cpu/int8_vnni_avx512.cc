@@ -14,8 +14,8 @@ struct Vnni512 : Int8Avx512 {
 }  // namespace
 
 const Kernels& vnni512_kernels() {
-  static constexpr Kernels kKernels = {.max_rows = 12, .direct_rows = 12, .planes = false, .tile = vnni_dispatch<Vnni512, 12>,
-                                       .unpack = unpack_nibbles, .split = split_bytes};
+  static constexpr Kernels kKernels = {.max_rows = 12, .direct_rows = 36, .planes = false, .tile = vnni_dispatch<Vnni512, 12>,
+                                       .unpack = unpack_nibbles, .split = split_bytes, .finish = finish_row};
   return kKernels;
 }
 
