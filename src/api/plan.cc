@@ -4,61 +4,46 @@
 
 #include "api/quantize_request.h"
 #include "base/error.h"
-#include "formats/writer.h"
+#include "formats/hf_write.h"
+#include "quantize/work_plan.h"
 
 namespace octavo::api {
-namespace {
-
-// Bytes of an [n, k] weight in `scheme`, scales and zero points included.
-uint64_t stored_bytes(const QuantScheme& scheme, int64_t n, int64_t k) {
-  return static_cast<uint64_t>(bits_per_weight(scheme, k) * static_cast<double>(n) * static_cast<double>(k) / 8.0 + 0.5);
-}
-
-}  // namespace
-
 Json plan(const QuantizeRequest& request, const Context& context) {
   const Model model = Model::open(request.model, context.notes);
   refuse_quantized_input(model, request);
   const Recipe recipe = build_recipe(request, model.config().dtype);
   const Checkpoint& checkpoint = model.checkpoint();
-  const WriterRow& writer = find_writer(request.format);
+  std::vector<PlanProblem> found;
+  const WorkPlan work = survey(model, recipe, request.format, found);
+  const Elem dtype = float_dtype(output_dtype(model));
 
   Json layers = Json::array(), problems = Json::array();
-  uint64_t before = 0, after = 0, largest_layer = 0;
+  for (const PlanProblem& problem : found) problems.push_back(to_text(problem));
+  uint64_t before = 0, largest_layer = 0;
   std::map<std::string, uint64_t> float_bytes_of_block;  // "model.layers.3" -> float32 bytes of its linears
   double quantized_bits = 0, quantized_weights = 0;
-  for (const TensorInfo& tensor : checkpoint.tensors()) {
-    before += tensor.bytes;
-    after += tensor.bytes;
-  }
+  for (const TensorInfo& tensor : checkpoint.tensors()) before += tensor.bytes;
   for (const std::string& module : model.linear_names()) {
     const TensorInfo* tensor = checkpoint.find(module + ".weight");
     if (tensor == nullptr) continue;  // a tied head has no tensor of its own
     const int64_t n = tensor->shape[0], k = tensor->shape[1];
-    const Rule* rule = recipe.match(module);
-    // As quantize does: the general "*" never reaches the head; a rule must name it.
-    if (rule != nullptr && module == "lm_head" && rule->pattern == "*") rule = nullptr;
+    const Rule* rule = work.find(module);
+    const QuantScheme& scheme = rule != nullptr ? rule->scheme : tensor->scheme;
+    const uint64_t bytes = work.writer->stored_bytes(scheme, n, k, dtype);
+    if (rule != nullptr) {
+      quantized_bits += bits_per_weight(scheme, k) * static_cast<double>(n) * static_cast<double>(k);
+      quantized_weights += static_cast<double>(n) * static_cast<double>(k);
+    }
+    const auto problem = std::find_if(found.begin(), found.end(), [&](const PlanProblem& p) { return p.module == module; });
     Json entry = Json::object();
     entry.set("name", module);
     entry.set("n", n);
     entry.set("k", k);
-    const bool quantized = rule != nullptr && rule->scheme.weight.quantized();
-    entry.set("scheme", quantized ? name(rule->scheme) : name(tensor->scheme));
-    entry.set("method", quantized ? rule->method : "");
+    entry.set("scheme", name(scheme));
+    entry.set("method", rule != nullptr ? rule->method : "");
     entry.set("bytes_before", tensor->bytes);
-    uint64_t bytes = tensor->bytes;
-    std::string problem;
-    if (quantized) {
-      bytes = stored_bytes(rule->scheme, n, k);
-      problem = writer.reject(rule->scheme);
-      if (problem.empty()) problem = writer.reject_shape(rule->scheme, n, k);
-      quantized_bits += 8.0 * static_cast<double>(bytes);
-      quantized_weights += static_cast<double>(n) * static_cast<double>(k);
-    }
     entry.set("bytes_after", bytes);
-    entry.set("problem", problem);
-    if (!problem.empty()) problems.push_back(module + ": " + problem);
-    after = after - tensor->bytes + bytes;
+    entry.set("problem", problem == found.end() ? "" : problem->text);
     const size_t block_end = module.find('.', module.find("layers.") == std::string::npos ? 0 : module.find("layers.") + 7);
     auto& block = float_bytes_of_block[module.substr(0, block_end)];
     block += static_cast<uint64_t>(n) * static_cast<uint64_t>(k) * 4;
@@ -81,17 +66,22 @@ Json plan(const QuantizeRequest& request, const Context& context) {
   } else {
     peak = 3 * largest_layer;
   }
+  const Footprint bytes = footprint(model, work, calibration_tokens_planned);
+  // The journal and the output exist together, and the shard at hand twice, while it is copied behind its header.
+  const uint64_t disk = bytes.journal + bytes.output + std::min(bytes.output, request.shard_bytes);
   Json out = Json::object();
   out.set("model", request.model);
   out.set("bytes_before", before);
-  out.set("bytes_after", after);
+  out.set("bytes_after", bytes.output);
   out.set("bits_per_quantized_weight", quantized_weights > 0 ? quantized_bits / quantized_weights : 0.0);
   out.set("peak_bytes", peak);
   out.set("calibration_tokens", calibration_tokens_planned);
-  out.set("disk_bytes", 2 * after);  // journal and output exist together for a moment
-  if (!request.out.empty()) out.set("disk_free", free_bytes(request.out));
-  if (!request.out.empty() && free_bytes(request.out) < 2 * after)
-    problems.push_back(cat("the disk has ", free_bytes(request.out), " bytes free, the work needs ", 2 * after));
+  out.set("disk_bytes", disk);
+  if (!request.out.empty()) {
+    const uint64_t free = free_bytes(request.out);
+    out.set("disk_free", free);
+    if (free < disk) problems.push_back(cat("the disk has ", free, " bytes free, the work needs ", disk));
+  }
   out.set("problems", std::move(problems));
   out.set("layers", std::move(layers));
   return out;

@@ -70,6 +70,9 @@ std::vector<CtPart> encode_ct(const QTensor& w);
 std::string reject_ct(const QuantScheme& scheme);
 std::string reject_ct_shape(const QuantScheme& scheme, int64_t n, int64_t k);
 
+// Bytes of what encode_ct makes of such a weight.
+uint64_t ct_stored_bytes(const QuantScheme& scheme, int64_t n, int64_t k, Elem dtype);
+
 std::string accept_any_shape(const QuantScheme& scheme, int64_t n, int64_t k);  // ""
 
 bool sniff_compressed_tensors(const std::filesystem::path& path);

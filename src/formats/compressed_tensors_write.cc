@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "formats/compressed_tensors.h"
 #include "formats/hf_write.h"
@@ -155,6 +156,24 @@ std::vector<CtPart> encode_ct(const QTensor& w) {
   }
   if (!w.zeros.empty()) parts.push_back(packed && w.scheme.weight.span_n != 0 ? packed_zeros(w) : plain_zeros(w));
   return parts;
+}
+
+uint64_t ct_stored_bytes(const QuantScheme& scheme, int64_t n, int64_t k, Elem dtype) {
+  QTensor w;
+  w.scheme = scheme;
+  w.n = n;
+  w.k = k;
+  const auto rows = static_cast<uint64_t>(n), columns = static_cast<uint64_t>(k);
+  if (!scheme.weight.quantized()) return (CheckedSize(rows) * columns * info(dtype).block_bytes).value();
+  const bool packed = !scheme.act.quantized();
+  const auto bits = static_cast<uint64_t>(code_bits(w)), grids = static_cast<uint64_t>(w.scale_rows() * w.groups());
+  CheckedSize bytes = CheckedSize(rows) * (packed ? (columns * bits + 31) / 32 * 4 : columns);
+  bytes = bytes + grids * info(scheme.weight.scale).block_bytes;
+  if (packed) bytes = bytes + 2 * sizeof(int64_t);
+  if (scheme.weight.symmetric()) return bytes.value();
+  const uint64_t per_word = 32 / bits;
+  const bool packed_along_n = packed && scheme.weight.span_n != 0;
+  return (bytes + (packed_along_n ? (rows + per_word - 1) / per_word * static_cast<uint64_t>(w.groups()) * 4 : grids)).value();
 }
 
 std::string reject_ct(const QuantScheme& scheme) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "formats/hf.h"
 #include "scheme/codec.h"
@@ -70,7 +71,7 @@ DirectoryWriter::DirectoryWriter(const WriteRequest& request)
       dtype_(float_dtype(request.default_dtype)),
       tied_(request.source && request.source->config().get_bool("tie_word_embeddings", false)),
       folder_(request.out, request.source ? request.source->path() : std::filesystem::path(), request.force,
-              with_working_space(request.expected_bytes, request.shard_bytes)),
+              with_working_space(request.expected_bytes, request.shard_bytes) + request.beside_bytes),
       shards_(folder_.path(), request.shard_bytes) {
   OCTAVO_CHECK(request.source, "a writer needs its source");
   for (const auto& [name, text] : request.extra_files)
@@ -145,6 +146,10 @@ std::string reject_hf(const QuantScheme& scheme) {
 }
 
 std::string reject_hf_shape(const QuantScheme&, int64_t, int64_t) { return ""; }
+
+uint64_t hf_stored_bytes(const QuantScheme&, int64_t n, int64_t k, Elem dtype) {
+  return (CheckedSize(static_cast<uint64_t>(n)) * static_cast<uint64_t>(k) * info(dtype).block_bytes).value();
+}
 
 std::unique_ptr<CheckpointWriter> write_hf(const WriteRequest& request) { return std::make_unique<HfWriter>(request); }
 

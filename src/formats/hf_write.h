@@ -43,6 +43,7 @@ Elem float_dtype(std::string_view name);
 
 std::string reject_hf(const QuantScheme& scheme);
 std::string reject_hf_shape(const QuantScheme& scheme, int64_t n, int64_t k);
+uint64_t hf_stored_bytes(const QuantScheme& scheme, int64_t n, int64_t k, Elem dtype);
 std::unique_ptr<CheckpointWriter> write_hf(const WriteRequest& request);
 
 }  // namespace octavo

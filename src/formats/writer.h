@@ -24,6 +24,7 @@ struct WriteRequest {
   bool force = false;               // replace an existing output
   std::vector<std::pair<std::string, std::string>> extra_files = {};  // plain name, text: written beside the companions
   uint64_t expected_bytes = 0;      // what will be written, for the check of free space before any work; 0: unknown
+  uint64_t beside_bytes = 0;        // what the caller will write on the same disk meanwhile (a journal)
 };
 
 class CheckpointWriter {
@@ -42,6 +43,8 @@ struct WriterRow {
   std::string (*reject)(const QuantScheme&);  // "" if the format can say the scheme
   // "" if the format's loaders can use the scheme for a weight of this shape, e.g. k is a multiple of the group
   std::string (*reject_shape)(const QuantScheme&, int64_t n, int64_t k);
+  // Bytes of a weight in this format, all its tensors together; a dense one is written as `dtype`.
+  uint64_t (*stored_bytes)(const QuantScheme&, int64_t n, int64_t k, Elem dtype);
   std::unique_ptr<CheckpointWriter> (*open)(const WriteRequest&);
 };
 std::span<const WriterRow> writers();

@@ -106,6 +106,18 @@ std::string host_name() {
 
 }  // namespace
 
+uint64_t journal_bytes(const QuantScheme& scheme, int64_t n, int64_t k) {
+  constexpr uint64_t kHeadBytes = 1024;  // names, sizes and the report of one weight; more than they take
+  QTensor w;
+  w.scheme = scheme;
+  w.n = n;
+  w.k = k;
+  const auto grids = static_cast<uint64_t>(w.scale_rows() * w.groups());
+  return kHeadBytes + static_cast<uint64_t>(n) * w.row_bytes() + grids * sizeof(float) +
+         (scheme.weight.symmetric() ? 0 : grids * sizeof(int16_t)) +
+         (scheme.permuted_k ? static_cast<uint64_t>(k) * sizeof(int32_t) : 0);
+}
+
 Journal::Journal(const std::filesystem::path& out, const Json& fingerprint, bool fresh) {
   folder_ = folder_for(out);
   lock();
@@ -257,6 +269,16 @@ void Journal::sweep(const std::filesystem::path& out) {
 bool Journal::committing() const { return std::filesystem::exists(folder_ / "committing"); }
 
 bool Journal::committing_for(const std::filesystem::path& out) { return std::filesystem::exists(folder_for(out) / "committing"); }
+
+uint64_t Journal::bytes_of(const std::filesystem::path& out) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_for(out), error)) {
+    const uint64_t size = entry.file_size(error);
+    if (!error) bytes += size;
+  }
+  return bytes;
+}
 
 void Journal::remove() {
   // One rename ends the journal: a kill in the middle of deleting its files must not leave half of it under its name.

@@ -19,6 +19,9 @@ struct RecordedWeight {
   Json report;        // LayerReport as Json
 };
 
+// Bytes of the record of one weight, its share of the head included.
+uint64_t journal_bytes(const QuantScheme& scheme, int64_t n, int64_t k);
+
 class Journal {
  public:
   // Locks or creates the folder for `out`. Another process holding it: kInvalid with its pid and host. An older journal
@@ -43,6 +46,7 @@ class Journal {
   // Deletes what a run left that was killed while deleting its finished journal.
   static void sweep(const std::filesystem::path& out);
   static bool committing_for(const std::filesystem::path& out);  // without opening the journal
+  static uint64_t bytes_of(const std::filesystem::path& out);  // on disk, of the journal of an interrupted run
   void remove();
 
  private:

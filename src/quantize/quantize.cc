@@ -2,6 +2,7 @@
 // then the journal's records and the tensors that stay become the output. Memory does not grow with the number of layers.
 #include "quantize/quantize.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -139,15 +140,19 @@ class Quantizer {
       extra.emplace_back("tokenizer.json", gguf_to_tokenizer_json(metadata));
       extra.emplace_back("tokenizer_config.json", gguf_to_tokenizer_config(metadata));
     }
-    const std::string& dtype = model_.config().dtype;
+    uint64_t tokens = 0;
+    for (const std::vector<int32_t>& sequence : options_.calibration) tokens += sequence.size();
+    const Footprint bytes = footprint(model_, plan_, tokens);
+    const uint64_t journalled = Journal::bytes_of(out_);  // lies on the disk already
     return {.out = out_,
             .source = &model_.checkpoint(),
             .provenance = std::move(provenance),
-            .default_dtype = dtype.empty() ? "float32" : dtype,
+            .default_dtype = output_dtype(model_),
             .shard_bytes = options_.shard_bytes,
             .force = options_.force,
             .extra_files = std::move(extra),
-            .expected_bytes = 0};
+            .expected_bytes = bytes.output,
+            .beside_bytes = bytes.journal - std::min(bytes.journal, journalled)};
   }
 
   void tell(std::string_view stage, std::string_view item, double done, std::string_view unit, double total) {

@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "formats/hf_write.h"
+#include "quantize/journal.h"
 #include "quantize/method.h"
 
 namespace octavo {
@@ -24,55 +26,95 @@ std::string sampled_digest(const MappedFile& file) {
   return hash.hex();
 }
 
-void check_rule(const Model& model, const std::string& module, const TensorInfo* tensor, const Rule& rule,
-                const WriterRow& writer, std::vector<std::string>& problems) {
-  if (tensor == nullptr) {
-    problems.push_back(cat(module, " is tied to the embedding and has no tensor of its own"));
-    return;
-  }
-  std::string problem = writer.reject(rule.scheme);
-  if (problem.empty()) problem = writer.reject_shape(rule.scheme, tensor->shape[0], tensor->shape[1]);
-  if (problem.empty() && parse_scheme(name(rule.scheme)) != rule.scheme)
-    problem = cat("scheme ", name(rule.scheme), " has no name that the journal could keep");
+// "" or why the rule cannot be carried out on this layer.
+std::string reject_rule(const Model& model, const std::string& module, const TensorInfo* tensor, const Rule& rule,
+                        const WriterRow& writer) {
+  if (tensor == nullptr) return "is tied to the embedding and has no tensor of its own";
+  if (const std::string problem = writer.reject(rule.scheme); !problem.empty()) return problem;
+  if (const std::string problem = writer.reject_shape(rule.scheme, tensor->shape[0], tensor->shape[1]); !problem.empty())
+    return problem;
+  if (parse_scheme(name(rule.scheme)) != rule.scheme)
+    return cat("scheme ", name(rule.scheme), " has no name that the journal could keep");
   const bool in_blocks = module != model.module_name(Role::kEmbed, 0) && module != model.module_name(Role::kHead, 0);
-  if (problem.empty() && !in_blocks && find_method(rule.method).needs_hessian)
-    problem = cat("method ", rule.method, " works on layers of the blocks; use rtn here");
-  if (!problem.empty()) problems.push_back(cat(module, ": ", problem));
+  if (!in_blocks && find_method(rule.method).needs_hessian)
+    return cat("method ", rule.method, " works on layers of the blocks; use rtn here");
+  return "";
 }
 
 }  // namespace
 
-WorkPlan make_plan(const Model& model, const QuantizeOptions& options) {
+std::string to_text(const PlanProblem& problem) {
+  return problem.module.empty() ? problem.text : cat(problem.module, ": ", problem.text);
+}
+
+std::string output_dtype(const Model& model) {
+  const std::string& dtype = model.config().dtype;
+  return dtype.empty() ? "float32" : dtype;
+}
+
+WorkPlan survey(const Model& model, const Recipe& recipe, std::string_view format, std::vector<PlanProblem>& problems) {
   WorkPlan plan;
-  plan.writer = &find_writer(options.format);
-  std::vector<std::string> problems;
-  std::set<const Rule*> used;
+  plan.writer = &find_writer(format);
   std::vector<std::string> modules = model.linear_names();
   modules.push_back(model.module_name(Role::kEmbed, 0));
   for (const std::string& module : modules) {
-    const Rule* rule = options.recipe.match(module);
-    if (rule == nullptr) continue;
-    used.insert(rule);
-    if (!rule->scheme.weight.quantized()) continue;
-    check_rule(model, module, model.checkpoint().find(module + ".weight"), *rule, *plan.writer, problems);
+    const Rule* rule = recipe.match(module);
+    if (rule == nullptr || !rule->scheme.weight.quantized()) continue;
+    const TensorInfo* tensor = model.checkpoint().find(module + ".weight");
+    if (const std::string problem = reject_rule(model, module, tensor, *rule, *plan.writer); !problem.empty())
+      problems.push_back({module, problem});
     plan.rules.emplace(module, rule);
     plan.calibrate = plan.calibrate || find_method(rule->method).needs_hessian;
   }
-  if (plan.rules.empty() && problems.empty()) fail(Code::kUsage, "the recipe quantizes no layer of this model");
-  for (const Rule& rule : options.recipe.rules) {
-    const bool shadowed = std::any_of(modules.begin(), modules.end(), [&](const std::string& module) {
-      return Recipe{{rule}}.match(module) != nullptr;
-    });
-    if (!shadowed) problems.push_back(cat("pattern ", quoted(rule.pattern), " matches no layer, e.g. ", quoted(modules.front())));
+  if (plan.rules.empty()) problems.push_back({"", "the recipe quantizes no layer of this model"});
+  for (const Rule& rule : recipe.rules) {
+    const bool used = std::any_of(modules.begin(), modules.end(),
+                                  [&](const std::string& module) { return Recipe{{rule}}.match(module) != nullptr; });
+    if (!used)
+      problems.push_back({"", cat("pattern ", quoted(rule.pattern), " matches no layer, e.g. ", quoted(modules.front()))});
   }
+  return plan;
+}
+
+WorkPlan make_plan(const Model& model, const QuantizeOptions& options) {
+  std::vector<PlanProblem> problems;
+  WorkPlan plan = survey(model, options.recipe, options.format, problems);
   if (plan.calibrate && options.calibration.empty())
-    problems.push_back("the recipe's method needs calibration tokens and there are none");
+    problems.push_back({"", "the recipe's method needs calibration tokens and there are none"});
   if (problems.empty()) return plan;
+  if (plan.rules.empty()) fail(Code::kUsage, to_text(problems.front()));
   constexpr size_t kShown = 10;
   std::string list;
-  for (size_t i = 0; i < std::min(problems.size(), kShown); ++i) list += cat(i == 0 ? "" : "; ", problems[i]);
+  for (size_t i = 0; i < std::min(problems.size(), kShown); ++i) list += cat(i == 0 ? "" : "; ", to_text(problems[i]));
   if (problems.size() > kShown) list += cat("; and ", problems.size() - kShown, " more");
   fail(Code::kUnsupported, "cannot quantize to ", options.format, ": ", list);
+}
+
+Footprint footprint(const Model& model, const WorkPlan& plan, uint64_t calibration_tokens) {
+  const Elem dtype = float_dtype(output_dtype(model));
+  const ModelConfig& config = model.config();
+  constexpr std::string_view kSuffix = ".weight";
+  Footprint out;
+  for (const TensorInfo& tensor : model.checkpoint().tensors()) {
+    uint64_t values = 1;
+    for (const int64_t size : tensor.shape) values *= static_cast<uint64_t>(size);
+    const bool is_weight = tensor.shape.size() == 2 && tensor.name.ends_with(kSuffix);
+    const Rule* rule = is_weight ? plan.find(tensor.name.substr(0, tensor.name.size() - kSuffix.size())) : nullptr;
+    if (rule != nullptr) {
+      const int64_t n = tensor.shape[0], k = tensor.shape[1];
+      out.output += plan.writer->stored_bytes(rule->scheme, n, k, dtype);
+      out.journal += journal_bytes(rule->scheme, n, k);
+    } else if (is_weight && tensor.scheme.weight.quantized() && plan.writer->reject(tensor.scheme).empty() &&
+               plan.writer->reject_shape(tensor.scheme, tensor.shape[0], tensor.shape[1]).empty()) {
+      out.output += plan.writer->stored_bytes(tensor.scheme, tensor.shape[0], tensor.shape[1], dtype);
+    } else {
+      out.output += values * info(dtype).block_bytes;
+    }
+  }
+  // Hidden states are saved between layers; the saved ones stand until the next have been written.
+  if (plan.calibrate && config.layers > 1)
+    out.journal += 2 * calibration_tokens * static_cast<uint64_t>(config.hidden) * sizeof(float);
+  return out;
 }
 
 Json fingerprint(const Model& model, const QuantizeOptions& options) {

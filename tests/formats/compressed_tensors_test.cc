@@ -94,6 +94,17 @@ TEST(CompressedTensors, KeepsEverySchemeBitForBit) {
     }
 }
 
+TEST(CompressedTensors, KnowsTheBytesOfAWeightBeforehand) {  // IO2
+  for (const char* text : kSchemes) {
+    for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1, 48}, {9, 48}, {16, 96}, {5, 50}}) {
+      const QuantScheme scheme = parse_scheme(text);
+      uint64_t bytes = 0;
+      for (const CtPart& part : encode_ct(random_weight(scheme, n, k, 4))) bytes += part.bytes.size();
+      EXPECT_EQ(ct_stored_bytes(scheme, n, k, Elem::kF32), bytes) << text << " " << n << "x" << k;
+    }
+  }
+}
+
 TEST(CompressedTensors, ReadsShortLastGroupsAndOddColumns) {
   // Foreign files may have them; Octavo does not write them, as the package's own loader refuses them.
   for (const int64_t k : {33, 40, 63, 65, 95})

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "octavo/error.h"
 #include "quantize/journal.h"
+#include "quantize/work_plan.h"
 
 namespace octavo {
 namespace {
@@ -116,6 +117,27 @@ TEST(Quantize, ContinuesBitForBitAfterAnInterruptionAtEveryProgressCall) {
     ASSERT_EQ(contents(scratch.out()), expected) << "stopped at call " << stop;
   }
   EXPECT_GT(resumed, 0);
+}
+
+TEST(Quantize, KnowsTheBytesOfOutputAndJournalBeforehand) {  // IO2
+  const Model model = Model::open(kModel);
+  for (const char* scheme : {"w4a16", "w8a16-g16-asym", "w8a8"}) {
+    const Scratch scratch;
+    const QuantizeOptions options = options_for(model, scheme, "gptq");
+    const Footprint expected = footprint(model, make_plan(model, options), 44);
+    uint64_t journal = 0;
+    ThreadPool pool(1);
+    quantize(model, scratch.out(), options, pool, [&](const ProgressEvent& event) {
+      if (event.stage == "write") journal = std::max(journal, Journal::bytes_of(scratch.out()));
+    });
+    const Model back = Model::open(scratch.out());
+    uint64_t output = 0;
+    for (const TensorInfo& tensor : back.checkpoint().tensors()) output += tensor.bytes;
+    EXPECT_EQ(expected.output, output) << scheme;
+    EXPECT_GT(journal, 0u);
+    EXPECT_GE(expected.journal, journal) << scheme;
+    EXPECT_LE(expected.journal, 2 * journal + 2 * 44 * 64 * 4) << scheme;
+  }
 }
 
 TEST(Quantize, SurvivesSigkillAtRandomMoments) {
