@@ -82,7 +82,9 @@ TEST(WoqPack, PadsWithCodesAndScalesOfZero) {
       ASSERT_EQ((byte >> place.shift) & 15u, 8u) << row << " " << col;
       const int at = col / 32 * 32 + scale_place(row % 32);
       const std::byte* scales = packed.data() + layout.record(row / 32, 0) + layout.code_bytes;
-      if (row >= 8 || col >= 64) ASSERT_TRUE(scales[2 * at] == std::byte{0} && scales[2 * at + 1] == std::byte{0});
+      if (row >= 8 || col >= 64) {
+        ASSERT_TRUE(scales[2 * at] == std::byte{0} && scales[2 * at + 1] == std::byte{0});
+      }
     }
 }
 

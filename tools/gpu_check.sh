@@ -1,0 +1,40 @@
+#!/bin/bash
+# Checks and times the Hopper kernels on a machine with an H100:
+#   tools/gpu_check.sh [check] [sanitize] [bench] [sweep]     (no word: check bench)
+# OCTAVO_CUDA_CHECK names a built octavo_cuda_check; without it the program is built in build-gpu (cmake, ninja, nvcc).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+program=${OCTAVO_CUDA_CHECK:-}
+if [ -z "$program" ]; then
+  cmake -S . -B build-gpu -G Ninja -DOCTAVO_KERNELS_ONLY=ON >/dev/null && ninja -C build-gpu octavo_cuda_check || exit 1
+  program=build-gpu/octavo_cuda_check
+fi
+if [ -z "${OCTAVO_CUBLASLT:-}" ]; then  # the rival: beside the toolkit, or inside PyTorch
+  found=$(find /usr/local/cuda/lib64/ /opt /usr/lib -name 'libcublasLt.so.1[2-9]' 2>/dev/null | head -1)
+  [ -n "$found" ] && export OCTAVO_CUBLASLT=$found
+fi
+nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,power.limit --format=csv,noheader
+status=0
+[ $# -eq 0 ] && set -- check bench
+for what in "$@"; do
+  printf '\n== %s (%s s so far)\n' "$what" "$SECONDS"
+  case $what in
+    check) timeout 240 "$program" check || status=1 ;;
+    sanitize)
+      for tool in memcheck racecheck initcheck synccheck; do
+        echo "-- $tool"
+        timeout 120 compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" check quick 2>&1 | tail -8
+        [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+      done ;;
+    sweep)
+      timeout 200 "$program" bench w4a16-g128 sweep || status=1
+      timeout 200 "$program" bench w8a16 sweep || status=1 ;;
+    bench)
+      timeout 200 "$program" bench w4a16-g128 rival || status=1
+      timeout 100 "$program" bench w4a16-g128 early || status=1
+      timeout 100 "$program" bench w8a16 || status=1
+      timeout 100 "$program" bench w8a16 early || status=1 ;;
+    *) echo "unknown word $what"; exit 2 ;;
+  esac
+done
+exit $status
