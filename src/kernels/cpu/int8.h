@@ -53,10 +53,9 @@ struct TileArgs {
   int64_t plane;             // bytes from the high plane to the low one
   const std::byte* scales;   // of the panel
   ScaleKind scale_kind;
-  const uint8_t* zeros;      // of the panel, or nullptr: `zero` everywhere
-  int32_t zero;
+  const uint8_t* zeros;      // of the panel, or nullptr: symmetric
   const int8_t* x;           // [k/4][rows][4], from the first chunk
-  const int32_t* sums;       // [chunk][rows], from the first chunk: see split_sum
+  const int32_t* sums;       // [chunk][rows], from the first chunk: where the integer sums start (kSumBase)
   const float* x_scales;     // [act group][rows], or nullptr: one scale per token, applied at the end
   float* acc;                // [rows][32]
   int32_t* part;             // [rows][32]: sums of a segment that goes on in the next chunk
@@ -90,8 +89,9 @@ const Kernels& vnni512_kernels();
 struct RowKernels {
   // Codes and scales of one row (quantized_rows.h).
   void (*quantize)(const float* x, int64_t k, int64_t span, int8_t* codes, float* scales);
-  // Interleaves rows of codes [rows][padded_k] into a tile's x and writes its sums.
-  void (*prepare)(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* chunks, int64_t num_chunks, int8_t* x, int32_t* sums);
+  // Interleaves rows of consecutive chunks of codes into a tile's x and writes its sums; zero: -1 for asymmetric weights.
+  void (*prepare)(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* chunks, int64_t num_chunks, int32_t zero, int8_t* x,
+                  int32_t* sums);
 };
 const RowKernels& row_kernels_scalar();
 const RowKernels& row_kernels_avx2();
@@ -104,8 +104,9 @@ void pack(const QuantScheme& scheme, const QTensor& w, std::byte* packed, Thread
 void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x, const float* bias, float* y, int64_t ldy,
          ThreadPool& pool);
 
-// The negated sum of a chunk's activations in two halves of 16 bits, a + 128 b, a in -64..63, for one multiply-add of pairs
-// with (z, 128 z): |sum| <= 127 * 512 keeps b within 509, and 128 z <= 32640.
-constexpr int32_t kSumBase = 128;
+// Where the sum of a chunk starts, given S = the negated sum of its activations. Symmetric weights: z S. Asymmetric ones: S in
+// two halves of 16 bits, a + 128 b, a in -64..63, for one multiply-add of pairs with (z, 128 z); |S| <= 127 * 512 keeps b
+// within 509, and 128 z <= 32640.
+inline constexpr int32_t kSumBase = 128;
 
 }  // namespace octavo::int8

@@ -54,7 +54,8 @@ void quantize_row(const float* x, int64_t k, int64_t span, int8_t* codes, float*
     quantize_span(x + begin, k - begin < span ? k - begin : span, codes + begin, scales++);
 }
 
-void prepare_tile(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* chunks, int64_t num_chunks, int8_t* x, int32_t* sums) {
+void prepare_tile(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* chunks, int64_t num_chunks, int32_t zero,
+                  int8_t* x, int32_t* sums) {
   for (int64_t r = 0; r < rows; ++r) {
     const int8_t* from = codes + r * ld;
     int8_t* to = x + r * 4;
@@ -63,7 +64,8 @@ void prepare_tile(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* ch
       int32_t sum = 0;
       for (int64_t i = 0; i < count; ++i) sum -= from[i];
       const int32_t low = ((sum + kSumBase / 2) & (kSumBase - 1)) - kSumBase / 2, high = (sum - low) / kSumBase;
-      sums[c * rows + r] = static_cast<int32_t>((static_cast<uint32_t>(high) << 16) | (static_cast<uint32_t>(low) & 0xffffu));
+      sums[c * rows + r] = zero >= 0 ? zero * sum
+                                     : static_cast<int32_t>((static_cast<uint32_t>(high) << 16) | (static_cast<uint32_t>(low) & 0xffffu));
       if (rows == 1)
         __builtin_memcpy(to, from, static_cast<size_t>(count));
       else

@@ -16,52 +16,11 @@ constexpr int64_t kBlockBytes = 512 << 10;  // activations of a block of rows: t
 constexpr int64_t kTasksPerThread = 16;     // the end of a product waits for half a task on average
 constexpr int64_t kAhead = 4096;            // bytes from a load to its prefetch, with one tile
 
-// Activations as the tiles read them. Tile t has rows [first(t), first(t + 1)); its parts start at first(t) times the size
-// of one row.
-struct Tiles {
-  int64_t m, count;
-  std::vector<int8_t> x;
-  std::vector<int32_t> sums;
-  std::vector<float> scales;  // per group only
-  int64_t first(int64_t tile) const { return tile * m / count; }
-};
-
-void prepare(const Kernels& kernels, const Header& at, const std::byte* packed, const QuantizedRows& x, Tiles* tiles, ThreadPool& pool) {
-  const auto* chunks = reinterpret_cast<const Chunk*>(packed + at.chunks_at);
-  const auto* source = reinterpret_cast<const int32_t*>(packed + at.source_at);
-  const int64_t act_groups = at.act_span == 0 ? 0 : x.groups();
-  tiles->m = x.m;
-  tiles->count = (x.m + kernels.max_rows - 1) / kernels.max_rows;
-  tiles->x.resize(static_cast<size_t>(x.m * at.padded_k));
-  tiles->sums.resize(static_cast<size_t>(x.m * at.num_chunks));
-  tiles->scales.resize(static_cast<size_t>(x.m * act_groups));
-  pool.parallel_for(tiles->count, [&](int64_t tile) {
-    thread_local std::vector<int8_t> gathered;
-    const int64_t first = tiles->first(tile), rows = tiles->first(tile + 1) - first;
-    const int8_t* codes = x.codes.data() + first * x.k;
-    int64_t ld = x.k;
-    if (at.gathered != 0) {
-      gathered.resize(static_cast<size_t>(rows * at.padded_k));
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t k = 0; k < at.padded_k; ++k)
-          gathered[static_cast<size_t>(r * at.padded_k + k)] = source[k] < 0 ? int8_t{0} : codes[r * x.k + source[k]];
-      codes = gathered.data();
-      ld = at.padded_k;
-    }
-    row_kernels().prepare(codes, ld, rows, chunks, at.num_chunks, tiles->x.data() + first * at.padded_k,
-                          tiles->sums.data() + first * at.num_chunks);
-    for (int64_t group = 0; group < act_groups; ++group)
-      for (int64_t r = 0; r < rows; ++r)
-        tiles->scales[static_cast<size_t>(first * act_groups + group * rows + r)] =
-            x.scales[static_cast<size_t>((first + r) * act_groups + group)];
-  });
-}
-
-// A block of a panel: consecutive chunks of at most kChunk columns.
+// A block of k: consecutive chunks of at most kChunk columns, whose codes lie in L1 while tiles pass over them.
 struct Block {
   int64_t chunk, chunks, k, columns;
 };
-std::vector<Block> blocks(const Chunk* chunks, int64_t num_chunks, int64_t most) {
+std::vector<Block> blocks_of(const Chunk* chunks, int64_t num_chunks, int64_t most) {
   std::vector<Block> out;
   int64_t k = 0;
   for (int64_t c = 0; c < num_chunks; ++c) {
@@ -72,6 +31,60 @@ std::vector<Block> blocks(const Chunk* chunks, int64_t num_chunks, int64_t most)
     k += columns;
   }
   return out;
+}
+
+// How the rows are divided: tile t has rows [first(t), first(t + 1)), block of rows b the tiles [tile(b), tile(b + 1)).
+struct Split {
+  int64_t m, tiles, row_blocks;
+  int64_t first(int64_t t) const { return t * m / tiles; }
+  int64_t tile(int64_t b) const { return b * tiles / row_blocks; }
+};
+
+// Activations as the tiles read them: for each block of rows, for each block of k, tile after tile, so that a pass over the
+// tiles reads memory in order.
+struct Interleaved {
+  std::vector<int8_t> x;
+  std::vector<int32_t> sums;  // [tile][chunk][rows]
+  std::vector<float> scales;  // [tile][act group][rows]; per group only
+};
+int64_t x_at(const Split& split, int64_t padded_k, int64_t row_block, const Block& block, int64_t tile) {
+  const int64_t row0 = split.first(split.tile(row_block)), rows = split.first(split.tile(row_block + 1)) - row0;
+  return row0 * padded_k + block.k * rows + (split.first(tile) - row0) * block.columns;
+}
+
+void interleave(const Header& at, const std::byte* packed, const QuantizedRows& x, const Split& split,
+                const std::vector<Block>& blocks, Interleaved* out, ThreadPool& pool) {
+  const auto* chunks = reinterpret_cast<const Chunk*>(packed + at.chunks_at);
+  const auto* source = reinterpret_cast<const int32_t*>(packed + at.source_at);
+  const int64_t act_groups = at.act_span == 0 ? 0 : x.groups();
+  const int32_t zero = at.asymmetric != 0 ? -1 : at.bits == 4 ? 8 : 128;
+  out->x.resize(static_cast<size_t>(x.m * at.padded_k));
+  out->sums.resize(static_cast<size_t>(x.m * at.num_chunks));
+  out->scales.resize(static_cast<size_t>(x.m * act_groups));
+  pool.parallel_for(split.tiles, [&](int64_t tile) {
+    thread_local std::vector<int8_t> gathered;
+    const int64_t first = split.first(tile), rows = split.first(tile + 1) - first;
+    int64_t row_block = 0;
+    while (split.tile(row_block + 1) <= tile) ++row_block;
+    const int8_t* codes = x.codes.data() + first * x.k;
+    int64_t ld = x.k;
+    if (at.gathered != 0) {
+      gathered.resize(static_cast<size_t>(rows * at.padded_k));
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t k = 0; k < at.padded_k; ++k)
+          gathered[static_cast<size_t>(r * at.padded_k + k)] = source[k] < 0 ? int8_t{0} : codes[r * x.k + source[k]];
+      codes = gathered.data();
+      ld = at.padded_k;
+    }
+    for (const Block& block : blocks)
+      row_kernels().prepare(codes + block.k, ld, rows, chunks + block.chunk, block.chunks, zero,
+                            out->x.data() + x_at(split, at.padded_k, row_block, block, tile),
+                            out->sums.data() + first * at.num_chunks + block.chunk * rows);
+    for (int64_t group = 0; group < act_groups; ++group)
+      for (int64_t r = 0; r < rows; ++r)
+        out->scales[static_cast<size_t>(first * act_groups + group * rows + r)] =
+            x.scales[static_cast<size_t>((first + r) * act_groups + group)];
+  });
 }
 
 // `count` elements of a vector, from a multiple of 64 bytes on.
@@ -102,64 +115,65 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
   if (x.m == 0) return;
   const Header& at = *reinterpret_cast<const Header*>(packed);
   const auto* chunks = reinterpret_cast<const Chunk*>(packed + at.chunks_at);
-  static thread_local Tiles scratch_tiles;  // of the caller; workers see it through the reference
-  Tiles& tiles = scratch_tiles;
-  prepare(kernels, at, packed, x, &tiles, pool);
-
   const bool direct = at.bits == 4 ? x.m <= kernels.direct_rows : !kernels.planes;
   const Codes codes = at.bits == 4 ? (direct ? Codes::kNibbles : kernels.planes ? Codes::kOnePlane : Codes::kBytes)
                                    : (kernels.planes ? Codes::kTwoPlanes : Codes::kBytes);
-  // With one tile, a direct product has nothing to gain from blocks.
-  const std::vector<Block> parts = blocks(chunks, at.num_chunks, direct && tiles.count == 1 ? at.padded_k : kChunk);
-
+  Split split{.m = x.m, .tiles = (x.m + kernels.max_rows - 1) / kernels.max_rows, .row_blocks = 1};
   const int64_t tiles_per_block = std::max<int64_t>(4, kBlockBytes / (at.padded_k * kernels.max_rows));
-  const int64_t row_blocks = (tiles.count + tiles_per_block - 1) / tiles_per_block;
-  const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, kTasksPerThread * pool.size() / row_blocks));
+  split.row_blocks = (split.tiles + tiles_per_block - 1) / tiles_per_block;
+  // With one tile, a direct product has nothing to gain from blocks.
+  const std::vector<Block> blocks = blocks_of(chunks, at.num_chunks, direct && split.tiles == 1 ? at.padded_k : kChunk);
+  static thread_local Interleaved caller_rows;  // of the caller; workers see it through the reference
+  Interleaved& rows_in = caller_rows;
+  interleave(at, packed, x, split, blocks, &rows_in, pool);
+
+  const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, kTasksPerThread * pool.size() / split.row_blocks));
   const int64_t scale_bytes = at.scale_kind == ScaleKind::kF32 ? 4 : 2, act_groups = at.act_span == 0 ? 0 : x.groups();
-  pool.parallel_for(row_blocks * ranges, [&](int64_t task) {
+  pool.parallel_for(split.row_blocks * ranges, [&](int64_t task) {
     static thread_local Scratch scratch;
     const int64_t row_block = task / ranges, range = task % ranges;
-    const int64_t tile0 = row_block * tiles.count / row_blocks, tile1 = (row_block + 1) * tiles.count / row_blocks;
-    const int64_t row0 = tiles.first(tile0), rows = tiles.first(tile1) - row0;
+    const int64_t tile0 = split.tile(row_block), tile1 = split.tile(row_block + 1), num_tiles = tile1 - tile0;
+    const int64_t row0 = split.first(tile0), rows = split.first(tile1) - row0;
     float* acc = aligned(&scratch.acc, rows * kPanel);
     int32_t* part = aligned(&scratch.part, rows * kPanel);
     for (int64_t panel = range * at.panels / ranges; panel < (range + 1) * at.panels / ranges; ++panel) {
+      const int64_t col0 = panel * kPanel, cols = std::min(kPanel, at.n - col0);
       const auto* from = reinterpret_cast<const uint8_t*>(packed + at.codes_at + static_cast<uint64_t>(panel) * at.panel_bytes);
       std::fill_n(acc, rows * kPanel, 0.0f);
       TileArgs args{};
       args.scales = packed + at.scales_at + panel * at.groups * kPanel * scale_bytes;
       args.scale_kind = at.scale_kind;
       args.zeros = at.asymmetric != 0 ? reinterpret_cast<const uint8_t*>(packed + at.zeros_at) + panel * at.groups * kPanel : nullptr;
-      args.zero = at.bits == 4 ? 8 : 128;
       args.plane = kChunk * kPanel;
-      for (const Block& block : parts) {
+      for (const Block& block : blocks) {
         const uint8_t* block_codes = from + block.k * kPanel * at.bits / 8;
         // The tiles fetch the next block in equal shares: all at once would fill the buffers of outstanding misses, and the
         // loads of activations would wait. A single tile fetches a little ahead of itself.
-        const int64_t block_bytes = block.columns * kPanel * at.bits / 8, num_tiles = tile1 - tile0;
+        const int64_t block_bytes = block.columns * kPanel * at.bits / 8;
         args.fetch_step = kStep * kPanel * at.bits / 8 / num_tiles;
         args.chunks = chunks + block.chunk;
         args.num_chunks = block.chunks;
         args.codes = scratch.codes;
-        if (codes == Codes::kTwoPlanes) {
+        if (codes == Codes::kTwoPlanes)
           kernels.split(block_codes, block.columns / 4, args.plane, scratch.codes);
-        } else if (direct) {
+        else if (direct)
           args.codes = block_codes;
-        } else {
+        else
           kernels.unpack(block_codes, block.columns / kStep, scratch.codes);
-        }
         for (int64_t tile = tile0; tile < tile1; ++tile) {
-          const int64_t first = tiles.first(tile), tile_rows = tiles.first(tile + 1) - first;
+          const int64_t first = split.first(tile), tile_rows = split.first(tile + 1) - first;
+          if (&block == &blocks.back())  // the outputs, written below, come from memory too
+            for (int64_t row = first; row < first + tile_rows; ++row)
+              for (int64_t col = 0; col < kPanel; col += 16) __builtin_prefetch(y + row * ldy + col0 + col, 1);
           args.fetch = block_codes + (num_tiles == 1 ? kAhead : block_bytes + (tile - tile0) * block_bytes / num_tiles);
-          args.x = tiles.x.data() + first * at.padded_k + block.k * tile_rows;
-          args.sums = tiles.sums.data() + first * at.num_chunks + block.chunk * tile_rows;
-          args.x_scales = act_groups == 0 ? nullptr : tiles.scales.data() + first * act_groups;
+          args.x = rows_in.x.data() + x_at(split, at.padded_k, row_block, block, tile);
+          args.sums = rows_in.sums.data() + first * at.num_chunks + block.chunk * tile_rows;
+          args.x_scales = act_groups == 0 ? nullptr : rows_in.scales.data() + first * act_groups;
           args.acc = acc + (first - row0) * kPanel;
           args.part = part + (first - row0) * kPanel;
           kernels.tile(tile_rows, codes, args);
         }
       }
-      const int64_t col0 = panel * kPanel, cols = std::min(kPanel, at.n - col0);
       for (int64_t row = 0; row < rows; ++row) {
         const float scale = act_groups == 0 ? x.scales[static_cast<size_t>(row0 + row)] : 1.0f;  // times 1 is exact
         kernels.finish(acc + row * kPanel, cols, scale, bias == nullptr ? nullptr : bias + col0, y + (row0 + row) * ldy + col0);

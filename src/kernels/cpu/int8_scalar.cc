@@ -20,14 +20,13 @@ void tile(int64_t rows, Codes, const TileArgs& args) {
     const Chunk& chunk = args.chunks[c];
     const int64_t quads = 2 * chunk.steps;
     for (int64_t r = 0; r < rows; ++r) {
-      const int32_t packed_sum = args.sums[c * rows + r];
-      const int32_t negated = static_cast<int16_t>(packed_sum & 0xffff) + kSumBase * (packed_sum >> 16);
+      const int32_t start = args.sums[c * rows + r];
+      const int32_t negated = static_cast<int16_t>(start & 0xffff) + kSumBase * (start >> 16);
       for (int64_t column = 0; column < kPanel; ++column) {
         const int64_t group = chunk.group * kPanel + column;
         int32_t& part = args.part[r * kPanel + column];
-        const int32_t zero = args.zeros == nullptr ? args.zero : args.zeros[group];
         uint32_t sum = chunk.begin != 0 ? 0 : static_cast<uint32_t>(part);  // unsigned: wraps
-        sum += static_cast<uint32_t>(zero * negated);
+        sum += static_cast<uint32_t>(args.zeros == nullptr ? start : args.zeros[group] * negated);
         for (int64_t quad = 0; quad < quads; ++quad)
           for (int64_t j = 0; j < 4; ++j)
             sum += static_cast<uint32_t>(codes[quad * kLine + column * 4 + j] * x[(quad * rows + r) * 4 + j]);

@@ -53,13 +53,15 @@ template <class V, int kRows, int kPlanes>
       }
       codes += quads * kLine;
       x += quads * 4 * kRows;
-      words zero0 = V::zero_pairs(args.zero), zero1 = zero0;
-      if (args.zeros != nullptr) zero0 = V::zero_pairs(args.zeros + group), zero1 = V::zero_pairs(args.zeros + group + V::kLanes);
+      const bool symmetric = args.zeros == nullptr;
+      const words zero0 = symmetric ? V::zero() : V::zero_pairs(args.zeros + group);
+      const words zero1 = symmetric ? V::zero() : V::zero_pairs(args.zeros + group + V::kLanes);
       const typename V::reg scale0 = V::scales(args.scales, args.scale_kind, group);
       const typename V::reg scale1 = V::scales(args.scales, args.scale_kind, group + V::kLanes);
       OCTAVO_EACH(r, kRows) {
-        const words pair = V::broadcast(sums + r);
-        words total0 = V::dot16(sum[r][0], zero0, pair), total1 = V::dot16(sum[r][1], zero1, pair);
+        const words start = V::broadcast(sums + r);
+        words total0 = symmetric ? V::add(sum[r][0], start) : V::dot16(sum[r][0], zero0, start);
+        words total1 = symmetric ? V::add(sum[r][1], start) : V::dot16(sum[r][1], zero1, start);
         int32_t* at = part + r * kPanel;
         if (chunk->begin == 0) total0 = V::add(total0, V::load(at)), total1 = V::add(total1, V::load(at + V::kLanes));
         if (chunk->end == 0) {

@@ -25,16 +25,17 @@ template <class V, int kRows, bool kNibbles>
     for (const Chunk *chunk = args.chunks, *last = chunk + args.num_chunks; chunk < last; ++chunk) {
       const int64_t group = chunk->group * kPanel + column;
       words sum[kRows][2], other[kRows][2];
-      {
-        words zero0 = V::zero_pairs(args.zero), zero1 = zero0;
-        if (args.zeros != nullptr) zero0 = V::zero_pairs(args.zeros + group), zero1 = V::zero_pairs(args.zeros + group + V::kLanes);
+      if (args.zeros == nullptr) {
+        OCTAVO_EACH(r, kRows) { sum[r][0] = sum[r][1] = V::broadcast(sums + r); });
+      } else {
+        const words zero0 = V::zero_pairs(args.zeros + group), zero1 = V::zero_pairs(args.zeros + group + V::kLanes);
         OCTAVO_EACH(r, kRows) {
           const words pair = V::broadcast(sums + r);
           sum[r][0] = V::dot16(V::zero(), zero0, pair);
           sum[r][1] = V::dot16(V::zero(), zero1, pair);
-          if constexpr (kChains == 2) other[r][0] = other[r][1] = V::zero();
         });
       }
+      if constexpr (kChains == 2) OCTAVO_EACH(r, kRows) { other[r][0] = other[r][1] = V::zero(); });
       for (int32_t step = chunk->steps; step > 0; --step) {
         V::prefetch(fetch);
         if constexpr (!kNibbles) V::prefetch(fetch + kLine);

@@ -28,7 +28,6 @@ struct Int8Avx2 {
   }
   static reg broadcast(const float* from) { return _mm256_broadcast_ss(from); }
   // (z, 128 z) in each lane (kSumBase).
-  static words zero_pairs(int32_t z) { return _mm256_set1_epi32(z | z << 23); }
   static words zero_pairs(const uint8_t* from) {
     const words z = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
     return _mm256_or_si256(z, _mm256_slli_epi32(z, 23));
@@ -72,7 +71,6 @@ struct Int8Avx512 {
     return _mm512_set1_epi32(value);
   }
   static reg broadcast(const float* from) { return _mm512_set1_ps(*from); }
-  static words zero_pairs(int32_t z) { return _mm512_set1_epi32(z | z << 23); }
   static words zero_pairs(const uint8_t* from) {
     const words z = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     return _mm512_or_si512(z, _mm512_slli_epi32(z, 23));
