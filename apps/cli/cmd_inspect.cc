@@ -6,7 +6,7 @@ namespace {
 
 struct Options {
   std::string model;
-  bool tensors = false;
+  bool tensors = false, verify = false;
 };
 
 std::string text(const Json& result, bool tensors) {
@@ -15,7 +15,8 @@ std::string text(const Json& result, bool tensors) {
     out.resize(14, ' ');
     return out + value + "\n";
   };
-  const auto number = [&](const char* key) { return std::to_string(result.at(key).as_int()); };
+  const auto number_of = [](const Json& json, const char* key) { return std::to_string(json.at(key).as_int()); };
+  const auto number = [&](const char* key) { return number_of(result, key); };
   std::string out;
   out += line("model", result.at("model").as_string());
   out += line("format", result.at("format").as_string());
@@ -30,7 +31,11 @@ std::string text(const Json& result, bool tensors) {
                              human_bytes(result.at("kv_bytes_per_token_f16").as_double()) + " a token in f16");
   std::string loaders;
   for (const Json& loader : result.at("loaders").as_array()) loaders += (loaders.empty() ? "" : ", ") + loader.as_string();
-  out += line("loaders", loaders) + "\n";
+  out += line("loaders", loaders);
+  if (const Json* verified = result.find("verified"))
+    out += line("verified", number_of(*verified, "tensors") + " tensors, " + human_bytes(verified->at("bytes").as_double()) +
+                                ": every byte as it was written");
+  out += "\n";
   std::vector<std::vector<std::string>> rows{{"scheme", "tensors", "parameters", "bytes"}};
   for (const Json& scheme : result.at("schemes").as_array())
     rows.push_back({scheme.at("scheme").as_string(), std::to_string(scheme.at("tensors").as_int()),
@@ -54,12 +59,14 @@ void add_inspect(Cli& cli) {
   CLI::App* command = cli.add("inspect", "Architecture, sizes, scheme of each tensor, loaders that accept it",
                               "  octavo inspect model.gguf\n"
                               "  octavo inspect model/ --tensors\n"
+                              "  octavo inspect model-w4 --verify\n"
                               "  octavo inspect model/ --json | jq .bytes\n");
   command->add_option("MODEL", options->model, "Model directory or GGUF file")->required();
   command->add_flag("--tensors", options->tensors, "List every tensor");
+  command->add_flag("--verify", options->verify, "Read every byte and compare it with the digests written beside the model");
   command->callback([&cli, options] {
     cli.chosen = [&cli, options] {
-      const Json result = api::inspect(options->model, cli.context());
+      const Json result = api::inspect(options->model, cli.context(), options->verify);
       cli.finish(result, text(result, options->tensors));
     };
   });

@@ -29,7 +29,9 @@ struct Windows {
 
 // {format, architecture, parameters, bytes, layers, hidden, ..., schemes: [{scheme, linears, parameters, bytes}],
 //  tensors: [{name, shape, scheme, bytes, file}], loaders: [...], quantization: provenance or null}
-Json inspect(const std::string& model, const Context& context);
+// With `verify`, every stored byte is read and compared with the digests that Octavo wrote beside it; {verified: {tensors,
+// bytes}} is added, and a difference throws kCorrupt naming the tensors.
+Json inspect(const std::string& model, const Context& context, bool verify = false);
 
 struct QuantizeRequest {
   std::string model, out;

@@ -3,6 +3,7 @@
 
 #include "api/loaded.h"
 #include "base/error.h"
+#include "formats/manifest.h"
 
 namespace octavo::api {
 namespace {
@@ -29,7 +30,7 @@ Json loaders(const Checkpoint& checkpoint) {
 
 }  // namespace
 
-Json inspect(const std::string& path, const Context& context) {
+Json inspect(const std::string& path, const Context& context, bool verify) {
   const Model model = Model::open(path, context.notes);
   const Checkpoint& checkpoint = model.checkpoint();
   const ModelConfig& config = model.config();
@@ -89,6 +90,16 @@ Json inspect(const std::string& path, const Context& context) {
   out.set("loaders", loaders(checkpoint));
   const Json* quantization = checkpoint.config().find("quantization_config");
   out.set("quantization", quantization != nullptr ? *quantization : Json());
+  if (verify) {
+    if (checkpoint.format() == "gguf")
+      fail(Code::kUnsupported, quoted(path), ": a GGUF file carries no digests; folders that Octavo wrote do");
+    ThreadPool pool(context.threads);
+    const ManifestCheck check = check_manifest(path, pool, context.progress);
+    Json verified = Json::object();
+    verified.set("tensors", check.tensors);
+    verified.set("bytes", check.bytes);
+    out.set("verified", std::move(verified));
+  }
   out.set("tensors", std::move(tensors));
   return out;
 }

@@ -60,15 +60,19 @@ void ShardWriter::keep_together(uint64_t bytes) {
   if (part_bytes_ > 0 && part_bytes_ + bytes > shard_bytes_) close_shard();
 }
 
-void ShardWriter::check_complete() const {
+// Checks that the tensor at hand is complete and takes its digest; called again, it changes nothing.
+void ShardWriter::end_tensor() {
   if (tensors_.empty()) return;
   const Tensor& last = tensors_.back();
   OCTAVO_CHECK(last.at + last.bytes == part_bytes_, "tensor ", last.name, " has ", part_bytes_ - last.at, " of ",
                last.bytes, " bytes");
+  if (manifest_.contains(last.name)) return;
+  manifest_[last.name] = {std::string(safetensors_dtype(last.elem).name), last.shape, hash_.hex()};
+  hash_ = {};
 }
 
 void ShardWriter::begin(const std::string& name, Elem elem, const std::vector<int64_t>& shape) {
-  check_complete();
+  end_tensor();
   OCTAVO_CHECK(shard_of_.emplace(name, num_shards_).second, "tensor ", name, " is written twice");
   tensors_.push_back({name, elem, shape, part_bytes_, stored_size(elem, shape)});
 }
@@ -82,6 +86,7 @@ void ShardWriter::write(const void* data, size_t bytes) {
     write_at_end(part_, static_cast<const char*>(data), bytes, part_path_);
   else
     buffer_.append(static_cast<const char*>(data), bytes);
+  hash_.update(data, bytes);
   part_bytes_ += bytes;
   total_bytes_ += bytes;
 }
@@ -89,7 +94,7 @@ void ShardWriter::write(const void* data, size_t bytes) {
 std::filesystem::path ShardWriter::staged_name(size_t shard) const { return folder_ / cat("shard-", numbered(shard)); }
 
 void ShardWriter::close_shard() {
-  check_complete();
+  end_tensor();
   write_at_end(part_, buffer_.data(), buffer_.size(), part_path_);
   buffer_.clear();
   std::sort(tensors_.begin(), tensors_.end(), [](const Tensor& a, const Tensor& b) {
@@ -140,6 +145,7 @@ void ShardWriter::finish() {
     std::filesystem::rename(staged_name(shard), folder_ / shard_name(shard, num_shards_), error);
     if (error) fail(Code::kIo, quoted(staged_name(shard).native()), ": cannot rename: ", error.message());
   }
+  write_file(folder_ / kManifestName, manifest_text(manifest_));
   if (num_shards_ == 1) return;
   Json::Object places;
   places.reserve(shard_of_.size());

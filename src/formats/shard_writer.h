@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/sha256.h"
+#include "formats/manifest.h"
 #include "octavo/scheme.h"
 
 namespace octavo {
@@ -30,6 +32,7 @@ class ShardWriter {
   bool contains(const std::string& name) const { return shard_of_.contains(name); }
   uint64_t total_bytes() const { return total_bytes_; }
   // Closes the last shard and names all: model.safetensors, or model-00001-of-0000N.safetensors with an index, last.
+  // The manifest has the digest of each tensor.
   void finish();
 
  private:
@@ -40,13 +43,15 @@ class ShardWriter {
     uint64_t at, bytes;  // in the part file
   };
   void close_shard();
-  void check_complete() const;
+  void end_tensor();
   std::filesystem::path staged_name(size_t shard) const;
 
   std::filesystem::path folder_, part_path_;
   uint64_t shard_bytes_, part_bytes_ = 0, total_bytes_ = 0;
   int part_ = -1;
   std::string buffer_;
+  Sha256 hash_;                             // of the tensor at hand
+  Manifest manifest_;
   std::vector<Tensor> tensors_;             // of the shard at hand
   std::map<std::string, size_t> shard_of_;  // every tensor so far
   size_t num_shards_ = 0;                   // closed

@@ -27,6 +27,23 @@ class Commands(Case):
         self.assertEqual(result["parameters"], sum(math.prod(tensor["shape"]) for tensor in result["tensors"]))
         self.octavo("inspect", self.model, "--tensors")
 
+    def test_verify_finds_a_flipped_bit_and_names_the_tensor(self):  # ST25
+        out = self.folder / "out"
+        self.quantize(out, "--scheme", "w4a16-g32")
+        whole = self.json("inspect", out, "--verify")
+        self.assertEqual(whole["verified"]["bytes"], whole["bytes"])
+        self.octavo("inspect", out, "--verify")
+        data = bytearray((out / "model.safetensors").read_bytes())
+        size = int.from_bytes(data[:8], "little")
+        name = "model.layers.1.mlp.up_proj.weight_packed"
+        data[8 + size + json.loads(data[8:8 + size])[name]["data_offsets"][0]] ^= 4
+        (out / "model.safetensors").write_bytes(data)
+        self.octavo("inspect", out)
+        _, err = self.octavo("inspect", out, "--verify", code=3)
+        self.assertIn(name, err)
+        _, err = self.octavo("inspect", self.model, "--verify", code=3)
+        self.assertIn("octavo-manifest.json", err)
+
     def test_plan_predicts_the_bytes_and_writes_nothing(self):
         before = set(self.folder.iterdir())
         plan = self.json("plan", self.model, "--scheme", "w4a16-g32", "-o", self.folder / "out")

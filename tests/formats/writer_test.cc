@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <csignal>
 #include <functional>
+#include <random>
 
 #include "formats/fake_checkpoint.h"
 #include "formats/folder_util.h"
+#include "formats/manifest.h"
 #include "formats/random_weight.h"
 #include "formats/shards.h"
 
@@ -80,6 +82,53 @@ TEST(Writer, BytesDoNotDependOnOrderOrTime) {
   }
 }
 
+TEST(Writer, TheManifestFindsEveryFlippedBitAndNamesItsTensor) {  // ST25
+  for (const uint64_t shard_bytes : {uint64_t{1} << 30, uint64_t{200}}) {
+    const FakeCheckpoint source;
+    const Folder folder;
+    write_model(*find_writer("compressed-tensors").open(request_for(source, folder / "out", "float32", shard_bytes)), false);
+    ThreadPool pool(1);
+    const ShardSet shards(folder / "out", {});
+    const ManifestCheck whole = check_manifest(folder / "out", pool);
+    EXPECT_EQ(whole.tensors, static_cast<int64_t>(shards.tensors().size()));
+    std::mt19937 random(25);
+    for (int round = 0; round < 500; ++round) {
+      const ShardTensor& t = shards.tensors()[random() % shards.tensors().size()];
+      const fs::path file = folder / "out" / t.file->name;
+      const auto at = static_cast<std::streamoff>(t.tensor->begin + random() % t.tensor->bytes());
+      const auto flip = [&, bit = static_cast<char>(1 << random() % 8)] {
+        std::fstream stream(file, std::ios::binary | std::ios::in | std::ios::out);
+        stream.seekg(at);
+        const char byte = static_cast<char>(stream.get() ^ bit);
+        stream.seekp(at);
+        stream.put(byte);
+      };
+      flip();
+      EXPECT_ERROR(check_manifest(folder / "out", pool), Code::kCorrupt,
+                   cat("1 differences from octavo-manifest.json: tensor ", quoted(t.tensor->name), " of ",
+                       quoted(t.file->name), " has other bytes than were written"));
+      flip();
+    }
+    check_manifest(folder / "out", pool);
+  }
+}
+
+TEST(Writer, TheManifestFindsTensorsOfAnotherRevision) {  // SH6, ST25
+  const FakeCheckpoint source;
+  const Folder folder;
+  ThreadPool pool(1);
+  EXPECT_ERROR(check_manifest(folder.path(), pool), Code::kNotFound, "no octavo-manifest.json");
+  write_model(*find_writer("hf").open(request_for(source, folder / "a")), false);
+  write_model(*find_writer("hf").open(request_for(source, folder / "b", "bfloat16")), false);
+  fs::copy_file(folder / "b" / "model.safetensors", folder / "a" / "model.safetensors", fs::copy_options::overwrite_existing);
+  EXPECT_ERROR(check_manifest(folder / "a", pool), Code::kCorrupt, "has dtype BF16, written as F32");
+  folder.add("a/model.safetensors", safetensors_f32({{"model.norm.weight", {8}}, {"extra", {1}}}));
+  EXPECT_ERROR(check_manifest(folder / "a", pool), Code::kCorrupt, "tensor 'extra' of 'model.safetensors' is not in the manifest");
+  EXPECT_ERROR(check_manifest(folder / "a", pool), Code::kCorrupt, "tensor 'model.embed_tokens.weight' is missing");
+  folder.add("a/octavo-manifest.json", "{\"version\":1,\"tensors\":{\"x\":{\"dtype\":\"F32\",\"shape\":[],\"sha256\":\"0\"}}}");
+  EXPECT_ERROR(check_manifest(folder / "a", pool), Code::kCorrupt, "expected 64 hex digits");
+}
+
 TEST(Writer, FloatCheckpointsReadBackInEachDtype) {
   const std::vector<float> values = ramp(48);  // exact in all three
   for (const char* dtype : {"float32", "bfloat16", "float16"}) {
@@ -127,7 +176,7 @@ TEST(Writer, CutsShardsBySizeAndWritesTheIndex) {
   for (const char* name : {"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
                            "model-00003-of-00003.safetensors", "model.safetensors.index.json", "config.json"})
     EXPECT_TRUE(files.contains(name)) << name;
-  EXPECT_EQ(files.size(), 5u);
+  EXPECT_EQ(files.size(), 6u);
   std::string notes;
   const auto read = open_checkpoint(folder / "out", [&](std::string_view note) { notes += note; });
   EXPECT_EQ(notes, "");  // total_size agrees
@@ -196,7 +245,7 @@ TEST(Writer, ReplacesOnlyWithForceAndOnlyCheckpoints) {
   EXPECT_ERROR(write("out", false), Code::kUsage, "exists; choose another name or say --force");
   EXPECT_TRUE(fs::exists(folder / "out" / "old"));
   write("out", true);
-  EXPECT_EQ(contents(folder / "out").size(), 2u);
+  EXPECT_EQ(contents(folder / "out").size(), 3u);
   EXPECT_FALSE(fs::exists(folder / "out.octavo-tmp"));
   folder.add("home/letters.txt", "dear");
   EXPECT_ERROR(write("home", true), Code::kUsage,
@@ -271,7 +320,7 @@ TEST(Writer, LeavesNothingWithoutCommitAndCleansUpAfterAKill) {  // IO7
   const auto writer = find_writer("hf").open(request_for(source, folder / "out"));
   writer->add_f32("x", {4}, values.data());
   writer->commit();
-  EXPECT_EQ(contents(folder / "out").size(), 2u);
+  EXPECT_EQ(contents(folder / "out").size(), 3u);
   EXPECT_FALSE(fs::exists(folder / "out.octavo-tmp"));
 }
 
