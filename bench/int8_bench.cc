@@ -18,16 +18,22 @@
 namespace octavo::bench {
 namespace {
 
+constexpr size_t kHugePage = size_t{2} << 20;
 constexpr int64_t kReadBytes = int64_t{1} << 30;
 constexpr double kLeastSeconds = 0.04;  // of one measurement
 
 volatile float sink;  // keeps measured work alive
 
-double seconds() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
+// The clock on the wall, or the processor time that each of the threads got on average.
+struct Clock {
+  bool cpu;
+  int threads;
+  double operator()() const {
+    timespec time;
+    clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+    return (static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec)) / (cpu ? threads : 1);
+  }
+};
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -55,25 +61,25 @@ struct Ceilings {
 
 class Machine {
  public:
-  Machine(const LinearRow& row, ThreadPool& pool) : peak_(peak_loop(row)), pool_(pool) {
-    memory_.reset(static_cast<float*>(std::aligned_alloc(size_t{2} << 20, kReadBytes)));
+  Machine(const LinearRow& row, ThreadPool& pool, Clock clock) : peak_(peak_loop(row)), pool_(pool), seconds_(clock) {
+    memory_.reset(static_cast<float*>(std::aligned_alloc(kHugePage, kReadBytes)));
     if (memory_ == nullptr) fail(Code::kOutOfMemory, "cannot allocate ", kReadBytes, " bytes");
     madvise(memory_.get(), kReadBytes, MADV_HUGEPAGE);
     pool_.parallel_for(64, [&](int64_t i) { std::fill_n(memory_.get() + i * kReadBytes / 256, kReadBytes / 256, 1.0f); });
   }
   Ceilings measure() {
-    constexpr int64_t kRounds = 40000;
+    constexpr int64_t kRounds = 200000;
     const int threads = pool_.size();
-    double start = seconds();
+    double start = seconds_();
     pool_.parallel_for(threads, [&](int64_t) { sink = peak_.loop(kRounds); });
-    const double ops = peak_.ops_per_round * static_cast<double>(kRounds * threads) / (seconds() - start);
-    start = seconds();
+    const double ops = peak_.ops_per_round * static_cast<double>(kRounds * threads) / (seconds_() - start);
+    start = seconds_();
     const int64_t parts = 16 * threads, part = kReadBytes / parts / 512 * 512;
     pool_.parallel_for(parts, [&](int64_t i) {
       const float* from = memory_.get() + i * part / 4;
       sink = cpu_isa() == Isa::kAvx512 ? read_avx512(from, part) : read_avx2(from, part);
     });
-    return {ops, static_cast<double>(part * parts) / (seconds() - start)};
+    return {ops, static_cast<double>(part * parts) / (seconds_() - start)};
   }
 
  private:
@@ -82,6 +88,7 @@ class Machine {
   };
   Peak peak_;
   ThreadPool& pool_;
+  Clock seconds_;
   std::unique_ptr<float, Free> memory_;
 };
 
@@ -90,6 +97,7 @@ class Machine {
 void bench_int8(const Int8Options& options) {
   if (cpu_isa() == Isa::kScalar) fail(Code::kDevice, "--int8 measures vector instructions; this process uses none");
   ThreadPool pool(options.threads);
+  const Clock seconds{options.cpu_time, pool.size()};
   std::mt19937 rng(2);
   std::normal_distribution<float> draw;
   struct Size { int64_t n, k; };
@@ -109,26 +117,27 @@ void bench_int8(const Int8Options& options) {
         packing += seconds() - start;
         bytes += copies.back().bytes();
       }
-      Machine machine(*copies[0].row(), pool);
-      std::printf("%s %s, activations int8 per %s, n=%lld k=%lld, %zu copies of %.1f MB, packed at %.2f GB/s, %d threads\n",
+      Machine machine(*copies[0].row(), pool, seconds);
+      std::printf("%s %s, activations int8 per %s, n=%lld k=%lld, %zu copies of %.1f MB, packed at %.2f GB/s, %d threads, %s\n",
                   std::string(copies[0].row()->name).c_str(), scheme_name.c_str(),
                   copies[0].activation().span_k == 0 ? "token" : "token and group", static_cast<long long>(size.n),
                   static_cast<long long>(size.k), copies.size(), static_cast<double>(copies[0].bytes()) * 1e-6,
-                  static_cast<double>(bytes) / packing * 1e-9, pool.size());
+                  static_cast<double>(bytes) / packing * 1e-9, pool.size(), options.cpu_time ? "processor time" : "wall clock");
       std::vector<std::vector<double>> times(options.m.size()), floors(times), ratios(times);
       std::vector<double> ops, rates;
       size_t turn = 0;
       for (int round = 0; round < options.rounds; ++round) {
         for (size_t i = 0; i < options.m.size(); ++i) {
           const int64_t m = options.m[i];
-          std::vector<float> x(static_cast<size_t>(m * size.k)), y(static_cast<size_t>(m * size.n));
+          std::vector<float> x(static_cast<size_t>(m * size.k));
           for (float& value : x) value = draw(rng);
+          Buffer y = Buffer::allocate(static_cast<size_t>(m * size.n) * sizeof(float));  // aligned to 64 bytes
           const Ceilings before = machine.measure();
           int64_t calls = 0;
           const double start = seconds();
           double took = 0;
           while (took < kLeastSeconds) {
-            run_linear(copies[turn++ % copies.size()], x.data(), m, size.k, nullptr, y.data(), size.n, pool);
+            run_linear(copies[turn++ % copies.size()], x.data(), m, size.k, nullptr, y.as<float>(), size.n, pool);
             ++calls;
             took = seconds() - start;
           }

@@ -1,5 +1,5 @@
 // octavo_kernel_bench [--threads T] [--seconds S] [--n N] [--k K] [--m M,M...] [--scheme NAME,...] [--row NAME] [--attention]
-// octavo_kernel_bench --int8 [--threads T] [--m M,...] [--scheme NAME,...] [--row NAME] [--act token|group] [--rounds R]: int8_bench.cc
+// octavo_kernel_bench --int8 [--threads T] [--m M,...] [--scheme NAME,...] [--row NAME] [--act token|group] [--rounds R] [--cpu-time]: int8_bench.cc
 // Prints the measured bounds (fused multiply-adds, reading memory), then each row of linear.inc x scheme x m: the best of
 // many runs in microseconds (processor time when one thread runs, so that a busy machine blurs it less), GFLOP/s with its share of the peak, and GB/s of packed weight. Each run uses another copy of
 // the weight, so that m = 1 reads memory and not the cache.
@@ -76,6 +76,10 @@ Options parse(int argc, char** argv) {
     const std::string flag = argv[i];
     if (flag == "--attention") {
       options.attention = true;
+      continue;
+    }
+    if (flag == "--cpu-time") {
+      options.integer.cpu_time = true;
       continue;
     }
     if (flag == "--int8") {

@@ -71,7 +71,8 @@ class PackedLinear {
 PackedLinear pack_linear(const QTensor& w, ThreadPool& pool, const LinearRow* row = nullptr,
                          Activation activation = Activation::kFloat);
 
-// x: [m, k] with row stride ldx; y: [m, n] with row stride ldy; bias: [n] or nullptr. m = 0 is fine.
+// x: [m, k] with row stride ldx; y: [m, n] with row stride ldy; bias: [n] or nullptr. m = 0 is fine. Any alignment; where y
+// and 4 * ldy are multiples of 64 bytes, products of many rows are about a tenth faster.
 void run_linear(const PackedLinear& w, const float* x, int64_t m, int64_t ldx, const float* bias, float* y, int64_t ldy,
                 ThreadPool& pool);
 // The same from rows quantized before, with w.activation().span_k; only if w.int8_activations().
