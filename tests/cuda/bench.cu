@@ -204,6 +204,7 @@ void sweep(const QuantScheme& scheme, bool bf16) {
             for (const int stages : {3, 4, 5, 8}) {
               if (tokens / 4 > m || tokens * 8 < m) continue;
               attempt({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .cluster = cluster, .stages = stages});
+              if (cluster == 1) attempt({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .share = 2, .stages = stages});
             }
       if (results.empty()) continue;
       std::sort(results.begin(), results.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -131,6 +131,12 @@ void run_plan(const Case& c, const WoqPlan& plan, bool with_bias, int repeats, T
   totals.failed += failed;
 }
 
+std::string only_kind;
+
+bool wanted(const WoqPlan& plan) {
+  return only_kind.empty() || (plan.kind == WoqPlan::Kind::kSmall) == (only_kind == "small");
+}
+
 std::vector<WoqPlan> plans_for(const WoqProblem& problem, bool every) {
   std::vector<WoqPlan> plans{woq_choose(problem)};
   if (!every) return plans;
@@ -139,6 +145,9 @@ std::vector<WoqPlan> plans_for(const WoqProblem& problem, bool every) {
     if (cluster > chunks) break;
     for (const int tokens : {32, 64, 128})
       plans.push_back({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .cluster = cluster, .stages = tokens == 128 ? 3 : 2});
+    if (cluster == 1 && problem.layout.strips % 8 == 0)
+      for (const int tokens : {32, 64, 128})
+        plans.push_back({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .share = 2, .stages = 3});
     for (const int tokens : {8, 16}) {
       if (problem.m > tokens) continue;
       plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = tokens, .cluster = cluster, .stages = 3, .warps = 8, .k_warps = cluster == 1 ? 4 : 1, .clusters = 3});
@@ -184,6 +193,8 @@ void check_weight(const std::string& scheme_name, bool bf16, bool exact, int64_t
                  .verdict = &verdict, .name = cat(scheme_name, bf16 ? " bf16 " : " f16 ", n, "x", k, exact ? " exact" : " random"), .exact = exact};
     bool with_bias = m % 2 == 1;
     for (const WoqPlan& plan : plans_for(c.problem, every)) {
+      if (!wanted(plan)) continue;
+      current = cat(c.name, " m=", m, " ", plan.describe());
       run_plan(c, plan, with_bias, every && m % 4 == 1 ? 5 : 0, totals);
       with_bias = !with_bias;
     }
@@ -192,7 +203,8 @@ void check_weight(const std::string& scheme_name, bool bf16, bool exact, int64_t
 
 }  // namespace
 
-int run_checks(bool quick) {
+int run_checks(bool quick, const std::string& only) {
+  only_kind = only;
   const std::vector<std::string> schemes = {"w4a16-g128", "w4a16-g128-asym", "w4a16-g64", "w4a16-g64-asym", "w4a16-g32", "w4a16-g32-asym", "w4a16",
                                             "w4a16-asym", "w4a16-g256", "w8a16-g128", "w8a16-g128-asym", "w8a16-g64-asym", "w8a16-g32", "w8a16", "w8a16-asym",
                                             "w8a16-tensor", "w4a16-g128-sbf16", "w8a16-g64-asym-sbf16", "w8a16-sf32"};

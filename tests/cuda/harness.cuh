@@ -15,9 +15,12 @@
 
 namespace octavo::cuda::testing {
 
+inline std::string current;  // what runs, for messages about errors that end the process
+
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  std::fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(status));
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: %s, at %s\n", what, cudaGetErrorString(status), current.c_str());
   std::exit(1);
 }
 #define CUDA_CHECK(call) ::octavo::cuda::testing::check((call), #call)
@@ -51,7 +54,7 @@ inline DeviceBytes upload(const void* data, size_t bytes) {
 inline uint16_t to_bits(float value, bool bf16) { return bf16 ? f32_to_bf16(value) : f32_to_f16(value); }
 inline float from_bits(uint16_t bits, bool bf16) { return bf16 ? bf16_to_f32(bits) : f16_to_f32(bits); }
 
-int run_checks(bool quick);
+int run_checks(bool quick, const std::string& only);  // only: "small", "wgmma" or ""
 int run_bench(const std::vector<std::string>& arguments);
 
 }  // namespace octavo::cuda::testing

@@ -99,6 +99,7 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
     fail(Code::kUsage, "weight-only linear: weights must be aligned to 128 bytes, x and y to 16");
   const bool small = plan.kind == WoqPlan::Kind::kSmall;
   if (!is_power_of_two_upto(plan.cluster, 8) || plan.stages < 2 || plan.cluster > layout.chunks ||
+      (plan.share != 1 && (plan.share != 2 || small || plan.cluster != 1 || layout.strips % 8 != 0)) ||
       (small && (problem.m > plan.tokens || !is_power_of_two_upto(plan.warps, 16) || plan.warps < 8 ||
                  !is_power_of_two_upto(plan.k_warps, plan.warps) || plan.clusters < 1)))
     fail(Code::kUsage, "weight-only linear: plan cannot run: ", plan.describe());
@@ -109,7 +110,7 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
 std::string WoqPlan::describe() const {
   if (kind == Kind::kSmall)
     return cat("small t", tokens, " c", cluster, "x", clusters, " w", warps, "/", k_warps, " s", stages, early_weights ? " early" : "");
-  return cat("wgmma t", tokens, " c", cluster, " s", stages, early_weights ? " early" : "");
+  return cat("wgmma t", tokens, " c", cluster, share == 2 ? " pairs" : "", " s", stages, early_weights ? " early" : "");
 }
 
 uint64_t woq_workspace_bytes(const WoqProblem&) { return 0; }
@@ -135,6 +136,7 @@ WoqPlan woq_choose(const WoqProblem& problem) {
   plan.tokens = problem.m <= 32 ? 32 : problem.m <= 64 ? 64 : 128;
   const int64_t tiles = layout.strips / 4 * ((problem.m + plan.tokens - 1) / plan.tokens);
   while (plan.cluster < 8 && tiles * plan.cluster * 2 <= kSms && layout.chunks >= plan.cluster * 4) plan.cluster *= 2;
+  if (plan.cluster == 1 && layout.strips % 8 == 0 && problem.m > 128) plan.share = 2;
   for (plan.stages = 10; plan.stages > 2 && wgmma_shared(layout, plan).bytes > kSharedLimit;) --plan.stages;
   return plan;
 }
@@ -150,7 +152,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   config.stream = stream;
   config.attrs = attributes;
   attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
-  attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster), 1, 1};
+  attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster * plan.share), 1, 1};
   if (plan.early_weights) {
     attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
@@ -214,6 +216,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   args.has_zeros = layout.has_zeros;
   args.scale_is_bf16 = layout.scale_is_bf16;
   args.cluster = plan.cluster;
+  args.share = plan.share;
   args.stages = plan.stages;
   args.stage_bytes = shared.stage_bytes;
   args.token_tiles = static_cast<int32_t>((problem.m + plan.tokens - 1) / plan.tokens);

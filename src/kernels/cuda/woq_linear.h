@@ -25,6 +25,7 @@ struct WoqPlan {
   enum class Kind : uint8_t { kSmall, kWgmma } kind = Kind::kSmall;
   int tokens = 8;        // tile along m. kSmall: 8, 16; kWgmma: 32, 64, 128
   int cluster = 1;       // CTAs that split k: 1, 2, 4, 8
+  int share = 1;         // kWgmma: 2: pairs of CTAs with the same tokens load x together; then cluster is 1
   int stages = 4;        // of the pipeline (kSmall: per warp)
   int warps = 8;         // kSmall: warps of a CTA, 8 or 16
   int k_warps = 1;       // kSmall: warps that split k inside a CTA

@@ -41,6 +41,12 @@ __device__ __forceinline__ void tensor_copy(uint32_t to, const CUtensorMap* map,
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::
                    "r"(to), "l"(map), "r"(col), "r"(row), "r"(barrier) : "memory");
 }
+// To the same place of every CTA in `mask`; each one's barrier at the same place counts its bytes.
+__device__ __forceinline__ void tensor_copy_to_all(uint32_t to, const CUtensorMap* map, int32_t col, int32_t row, uint32_t barrier, uint16_t mask) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::
+          "r"(to), "l"(map), "r"(col), "r"(row), "r"(barrier), "h"(mask) : "memory");
+}
 __device__ __forceinline__ void prefetch_map(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
@@ -68,6 +74,10 @@ __device__ __forceinline__ uint32_t in_cta(uint32_t address, uint32_t rank) {
   uint32_t out;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(out) : "r"(address), "r"(rank));
   return out;
+}
+// Arrives on a barrier of another CTA; the address comes from in_cta.
+__device__ __forceinline__ void barrier_arrive_in_cluster(uint32_t barrier) {
+  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 __device__ __forceinline__ float load_cluster(uint32_t address) {
   float value;
