@@ -13,7 +13,7 @@ namespace octavo::cli {
 // Options of every command, and what the chosen command does after parsing.
 struct Cli {
   CLI::App app{"Octavo folds large language models into 8 and 4 bits, shows what they lost, and runs them."};
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, lenient = false;
   int threads = 0;
   std::string command_line;
   std::function<void()> chosen;
@@ -22,7 +22,8 @@ struct Cli {
     return {.threads = threads,
             .progress = make_progress(quiet),
             .notes = make_notes(quiet),
-            .command = command_line};
+            .command = command_line,
+            .lenient = lenient};
   }
 
   // A subcommand with the common options; `examples` are shown at the end of its --help.
@@ -32,6 +33,7 @@ struct Cli {
     command->add_flag("-q,--quiet", quiet, "No progress and no notes");
     command->add_option("--threads", threads, "Threads (default: all CPUs this process may use)")
         ->check(CLI::Range(1, 4096));
+    command->add_flag("--lenient", lenient, "Read safetensors headers as loosely as the reference reader, with a note");
     command->footer("\nExamples:\n" + examples);
     return command;
   }

@@ -20,6 +20,7 @@ struct Context {
   Progress progress;    // may throw Error(kInterrupted) to stop
   Notes notes;
   std::string command;  // the command line, for reports
+  bool lenient = false; // safetensors headers: let pass what the reference reader does, with a note
 };
 
 // A window of a tokenized text: windows [start + i*stride, + ctx), i < count (-1: all that fit); stride 0 = ctx.

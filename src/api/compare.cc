@@ -45,7 +45,8 @@ Difference compare_tensor(const Checkpoint& a, const Checkpoint& b, const Tensor
 }  // namespace
 
 Json compare(const std::string& path_a, const std::string& path_b, const Context& context) {
-  const auto a = open_checkpoint(path_a, context.notes), b = open_checkpoint(path_b, context.notes);
+  const ReadOptions options{.lenient = context.lenient};
+  const auto a = open_checkpoint(path_a, context.notes, options), b = open_checkpoint(path_b, context.notes, options);
   Json tensors = Json::array(), only_a = Json::array(), only_b = Json::array();
   bool equal = true;
   double done = 0;

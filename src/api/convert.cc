@@ -30,7 +30,7 @@ int64_t count_inexact(const std::vector<float>& values, Elem elem) {
 }  // namespace
 
 Json convert(const ConvertRequest& request, const Context& context) {
-  const Model model = Model::open(request.model, context.notes);
+  const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
   const Checkpoint& checkpoint = model.checkpoint();
   const std::string dtype = request.dtype.empty() ? model.config().dtype : request.dtype;
   const Elem elem = float_elem(dtype);

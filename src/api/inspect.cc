@@ -31,7 +31,7 @@ Json loaders(const Checkpoint& checkpoint) {
 }  // namespace
 
 Json inspect(const std::string& path, const Context& context, bool verify) {
-  const Model model = Model::open(path, context.notes);
+  const Model model = Model::open(path, context.notes, {.lenient = context.lenient});
   const Checkpoint& checkpoint = model.checkpoint();
   const ModelConfig& config = model.config();
 

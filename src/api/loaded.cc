@@ -8,7 +8,7 @@
 namespace octavo::api {
 
 LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context) {
-  LoadedModel loaded{.model = Model::open(path, context.notes), .forward = nullptr};
+  LoadedModel loaded{.model = Model::open(path, context.notes, {.lenient = context.lenient}), .forward = nullptr};
   loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress);
   loaded.model.checkpoint().check_unchanged();
   return loaded;

@@ -9,7 +9,7 @@
 
 namespace octavo::api {
 Json plan(const QuantizeRequest& request, const Context& context) {
-  const Model model = Model::open(request.model, context.notes);
+  const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
   refuse_quantized_input(model, request);
   const Recipe recipe = build_recipe(request, model.config().dtype);
   const Checkpoint& checkpoint = model.checkpoint();

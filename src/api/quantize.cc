@@ -37,7 +37,7 @@ Json judge(const QuantizeRequest& request, const Context& context) {
 Json quantize(const QuantizeRequest& request, const Context& context) {
   if (request.out.empty()) fail(Code::kUsage, "-o OUT is missing");
   ThreadPool pool(context.threads);
-  const Model model = Model::open(request.model, context.notes);
+  const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
   refuse_quantized_input(model, request);
   const Recipe recipe = build_recipe(request, model.config().dtype);
   QuantizeOptions options;

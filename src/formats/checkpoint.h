@@ -52,8 +52,13 @@ class Checkpoint {
   const TensorInfo* find(std::string_view name) const;     // nullptr if absent
 };
 
+struct ReadOptions {
+  bool lenient = false;  // safetensors: accept what the reference reader lets pass around and inside a header, with a note
+};
+
 // Opens a Hugging Face directory, a GGUF file or a compressed-tensors directory, after sniffing. Validates every header
 // before anything is allocated. `notes` gets remarks such as "ignored: modeling_x.py".
-std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Notes& notes = {});
+std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Notes& notes = {},
+                                            const ReadOptions& options = {});
 
 }  // namespace octavo

@@ -76,7 +76,8 @@ uint64_t ct_stored_bytes(const QuantScheme& scheme, int64_t n, int64_t k, Elem d
 std::string accept_any_shape(const QuantScheme& scheme, int64_t n, int64_t k);  // ""
 
 bool sniff_compressed_tensors(const std::filesystem::path& path);
-std::unique_ptr<Checkpoint> open_compressed_tensors(const std::filesystem::path& path, const Notes& notes);
+std::unique_ptr<Checkpoint> open_compressed_tensors(const std::filesystem::path& path, const Notes& notes,
+                                                    const ReadOptions& options = {});
 std::unique_ptr<CheckpointWriter> write_compressed_tensors(const WriteRequest& request);
 std::unique_ptr<CheckpointWriter> write_octavo(const WriteRequest& request);
 

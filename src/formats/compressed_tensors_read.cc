@@ -62,8 +62,8 @@ struct Module {
 
 class CtCheckpoint final : public Checkpoint {
  public:
-  CtCheckpoint(const fs::path& path, const Notes& notes)
-      : folder_(path, notes),
+  CtCheckpoint(const fs::path& path, const Notes& notes, const ReadOptions& options)
+      : folder_(path, notes, options),
         quantization_(
             parse_ct_config(folder_.config().at("quantization_config"), (path / "config.json").string(), notes)) {
     for (const ShardTensor& t : folder_.shards().tensors()) add(t);
@@ -345,8 +345,9 @@ bool sniff_compressed_tensors(const fs::path& path) {
   return method == kCtMethod || method == kOctavoMethod;
 }
 
-std::unique_ptr<Checkpoint> open_compressed_tensors(const fs::path& path, const Notes& notes) {
-  return std::make_unique<CtCheckpoint>(path, notes);
+std::unique_ptr<Checkpoint> open_compressed_tensors(const fs::path& path, const Notes& notes,
+                                                    const ReadOptions& options) {
+  return std::make_unique<CtCheckpoint>(path, notes, options);
 }
 
 }  // namespace octavo

@@ -67,6 +67,6 @@ GgufFile parse_gguf(ByteSpan bytes, std::string_view name);
 // True for a regular file that begins with "GGUF" or is called *.gguf.
 bool sniff_gguf(const std::filesystem::path& path);
 // A GGUF file, or all parts of a split one given any part of it.
-std::unique_ptr<Checkpoint> open_gguf(const std::filesystem::path& path, const Notes& notes);
+std::unique_ptr<Checkpoint> open_gguf(const std::filesystem::path& path, const Notes& notes, const ReadOptions& options = {});
 
 }  // namespace octavo

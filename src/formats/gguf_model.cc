@@ -237,7 +237,7 @@ std::unique_ptr<Checkpoint> gguf_checkpoint(std::vector<GgufPart> parts, const s
   return std::make_unique<GgufCheckpoint>(std::move(parts), opened, notes);
 }
 
-std::unique_ptr<Checkpoint> open_gguf(const std::filesystem::path& path, const Notes& notes) {
+std::unique_ptr<Checkpoint> open_gguf(const std::filesystem::path& path, const Notes& notes, const ReadOptions&) {
   const auto open_part = [](const std::filesystem::path& part) {
     const auto file = MappedFile::open(part);
     return GgufPart{.path = part,

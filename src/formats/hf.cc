@@ -48,7 +48,7 @@ Elem readable_elem(const ShardTensor& t) {
 
 class HfCheckpoint final : public Checkpoint {
  public:
-  HfCheckpoint(const fs::path& path, const Notes& notes) : folder_(path, notes) {
+  HfCheckpoint(const fs::path& path, const Notes& notes, const ReadOptions& options) : folder_(path, notes, options) {
     const std::string method = quantization_method(folder_.config());
     if (!method.empty())
       fail(Code::kUnsupported, path.string(), ": already quantized by ", quoted(method),
@@ -81,8 +81,8 @@ class HfCheckpoint final : public Checkpoint {
 
 }  // namespace
 
-HfDirectory::HfDirectory(const fs::path& path, const Notes& notes)
-    : path_(path), config_(read_config(path)), shards_(path, notes) {
+HfDirectory::HfDirectory(const fs::path& path, const Notes& notes, const ReadOptions& options)
+    : path_(path), config_(read_config(path)), shards_(path, notes, options.lenient) {
   if (!notes) return;
   if (config_.contains("auto_map")) notes("ignored: auto_map in config.json (code in checkpoints is never run)");
   std::vector<std::string> ignored;
@@ -161,8 +161,8 @@ bool sniff_hf(const fs::path& path) {
   return fs::is_directory(path, error) && fs::exists(path / "config.json", error);
 }
 
-std::unique_ptr<Checkpoint> open_hf(const fs::path& path, const Notes& notes) {
-  return std::make_unique<HfCheckpoint>(path, notes);
+std::unique_ptr<Checkpoint> open_hf(const fs::path& path, const Notes& notes, const ReadOptions& options) {
+  return std::make_unique<HfCheckpoint>(path, notes, options);
 }
 
 }  // namespace octavo

@@ -15,7 +15,7 @@ namespace octavo {
 
 class HfDirectory {
  public:
-  HfDirectory(const std::filesystem::path& path, const Notes& notes);
+  HfDirectory(const std::filesystem::path& path, const Notes& notes, const ReadOptions& options);
   const std::filesystem::path& path() const { return path_; }
   const Json& config() const { return config_; }
   const ShardSet& shards() const { return shards_; }
@@ -42,6 +42,6 @@ QTensor stored_weight(const ShardTensor& tensor);  // rank 2, float; a view of t
 std::vector<float> stored_f32(const ShardTensor& tensor);
 
 bool sniff_hf(const std::filesystem::path& path);
-std::unique_ptr<Checkpoint> open_hf(const std::filesystem::path& path, const Notes& notes);
+std::unique_ptr<Checkpoint> open_hf(const std::filesystem::path& path, const Notes& notes, const ReadOptions& options = {});
 
 }  // namespace octavo

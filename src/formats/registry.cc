@@ -14,7 +14,7 @@ namespace {
 struct ReaderRow {
   std::string_view name, summary;
   bool (*sniff)(const std::filesystem::path&);
-  std::unique_ptr<Checkpoint> (*open)(const std::filesystem::path&, const Notes&);
+  std::unique_ptr<Checkpoint> (*open)(const std::filesystem::path&, const Notes&, const ReadOptions&);
 };
 constexpr ReaderRow kReaders[] = {
     {.name = "gguf", .summary = "a .gguf file of llama.cpp", .sniff = sniff_gguf, .open = open_gguf},
@@ -58,12 +58,13 @@ const TensorInfo* Checkpoint::find(std::string_view name) const {
   return at != all.end() && at->name == name ? &*at : nullptr;
 }
 
-std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Notes& notes) {
+std::unique_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& path, const Notes& notes,
+                                            const ReadOptions& options) {
   std::error_code error;
   if (!std::filesystem::exists(path, error))
     fail(Code::kNotFound, quoted(path.native()), ": ", error ? error.message() : "no such file or folder");
   for (const ReaderRow& row : kReaders)
-    if (row.sniff(path)) return row.open(path, notes);
+    if (row.sniff(path)) return row.open(path, notes, options);
   std::string accepted;
   for (const ReaderRow& row : kReaders) accepted += cat(accepted.empty() ? "" : "; ", row.summary);
   std::string found = "a special file";

@@ -99,7 +99,7 @@ SafetensorsHeader parse_safetensors(ByteSpan file, std::string_view what, const 
     fail(Code::kCorrupt, what, ": (byte 0): header length ", length, " is over the limit of ", limits.max_header_bytes,
          " bytes", foreign_hint(file));
   const std::string_view text = as_text(file.subspan(kLengthBytes, static_cast<size_t>(length)));
-  if (text[0] != '{')
+  if (text[0] != '{' && !limits.lenient)
     fail(Code::kCorrupt, what, ": (byte 8): the header must start with '{', found ", quoted(text.substr(0, 1)),
          foreign_hint(file));
 
@@ -141,11 +141,11 @@ std::string describe_foreign(ByteSpan file) {
   return "";
 }
 
-SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
+SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path, bool lenient) {
   SafetensorsFile file;
   file.name = path.filename().string();
   file.map = MappedFile::open(path);
-  file.header = parse_safetensors(file.map->bytes(), path.string());
+  file.header = parse_safetensors(file.map->bytes(), path.string(), {.lenient = lenient});
   return file;
 }
 

@@ -38,6 +38,7 @@ struct SafetensorsHeader {
   std::vector<SafetensorsTensor> tensors;                     // sorted by name
   std::vector<std::pair<std::string, std::string>> metadata;  // __metadata__, in file order
   uint64_t data_begin = 0;                                    // byte in the file
+  std::vector<std::string> let_pass;                          // what only lenient reading accepted, for a note
 };
 
 struct SafetensorsLimits {
@@ -45,6 +46,8 @@ struct SafetensorsLimits {
   size_t max_tensors = 1'000'000;
   size_t max_name_bytes = 1024;
   size_t max_rank = 8;
+  // Accept what the reference reader lets pass: white space around the header's object, fields it does not know.
+  bool lenient = false;
 };
 
 // Parses and validates a whole file. Errors throw kCorrupt: `<what>: tensor 'x': ...` or `<what>: byte 41: ...`.
@@ -58,7 +61,7 @@ struct SafetensorsFile {
   std::string name;
   std::shared_ptr<const MappedFile> map;
   SafetensorsHeader header;
-  static SafetensorsFile open(const std::filesystem::path& path);
+  static SafetensorsFile open(const std::filesystem::path& path, bool lenient = false);
 };
 
 }  // namespace octavo

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/utf8.h"
 
 namespace octavo::detail {
@@ -17,7 +18,9 @@ class Scanner {
       : text_(text), what_(what), limits_(limits) {}
 
   void scan(SafetensorsHeader& out) {
-    if (text_.empty() || text_[0] != '{') fail_here("the header must start with '{', found ", found());
+    if (limits_.lenient) space();
+    if (at_ > 0) out.let_pass.push_back(cat("white space before the header"));
+    if (at_ >= text_.size() || text_[at_] != '{') fail_here("the header must start with '{', found ", found());
     ++at_;
     bool metadata_seen = false;
     if (!take_close('}')) {
@@ -33,16 +36,22 @@ class Scanner {
         } else {
           if (out.tensors.size() >= limits_.max_tensors)
             fail_at(name_at, "more than ", limits_.max_tensors, " tensors");
-          out.tensors.push_back(tensor(std::move(name), name_at));
+          out.tensors.push_back(tensor(std::move(name), name_at, out));
         }
       } while (more('}'));
     }
-    for (size_t i = at_; i < text_.size(); ++i)
+    const size_t end = at_;
+    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
+    if (limits_.lenient && at_ < text_.size()) {
+      space();
+      if (at_ == text_.size()) out.let_pass.push_back(cat("white space other than spaces after the header"));
+    }
+    for (size_t i = limits_.lenient ? at_ : end; i < text_.size(); ++i)
       if (text_[i] != ' ') fail_at(i, "only spaces may follow the header's closing '}', found ", found_at(i));
   }
 
  private:
-  SafetensorsTensor tensor(std::string name, size_t name_at) {
+  SafetensorsTensor tensor(std::string name, size_t name_at, SafetensorsHeader& out) {
     SafetensorsTensor t;
     t.name = std::move(name);
     t.header_byte = kTextBegin + name_at;
@@ -67,6 +76,9 @@ class Scanner {
           if (offsets_seen) fail_at(field_at, "field 'data_offsets' occurs twice");
           offsets_seen = true;
           offsets(t);
+        } else if (limits_.lenient) {
+          skip_value();
+          out.let_pass.push_back(cat("field ", quoted(field), " of tensor ", quoted(t.name)));
         } else {
           fail_at(field_at, "unknown field ", quoted(field), "; allowed: dtype, shape, data_offsets");
         }
@@ -150,6 +162,24 @@ class Scanner {
       std::string value = string("a string in '__metadata__'", text_.size());
       out.metadata.emplace_back(std::move(key), std::move(value));
     } while (more('}'));
+  }
+
+  // Any JSON value of a field that has no meaning here.
+  void skip_value() {
+    space();
+    const size_t begin = at_;
+    for (int depth = 0; at_ < text_.size();) {
+      const char c = text_[at_];
+      if (c == '"') {
+        string("a string", text_.size());
+        continue;
+      }
+      const bool closes = c == '}' || c == ']';
+      if (depth == 0 && (closes || c == ',')) break;
+      depth += c == '{' || c == '[' ? 1 : closes ? -1 : 0;
+      ++at_;
+    }
+    parse_json(text_.substr(begin, at_ - begin), cat(what_, " (byte ", kTextBegin + begin, ")"), {.max_depth = 8});
   }
 
   // An unsigned decimal integer, as the format wants it: no sign, fraction or exponent.

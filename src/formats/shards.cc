@@ -123,7 +123,7 @@ ShardIndex parse_shard_index(std::string_view text, std::string_view what) {
   return index;
 }
 
-ShardSet::ShardSet(const fs::path& folder, const Notes& notes) {
+ShardSet::ShardSet(const fs::path& folder, const Notes& notes, bool lenient) {
   std::vector<std::string> names;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
@@ -170,13 +170,18 @@ ShardSet::ShardSet(const fs::path& folder, const Notes& notes) {
       note(notes, cat("ignored: ", quoted(name), " (",
                       index_counts ? "not in the index" : "not part of the model's set of files", ")"));
 
-  open_files(folder, used);
+  open_files(folder, used, notes, lenient);
   if (index_counts) check_index(index, index_what, notes);
 }
 
-void ShardSet::open_files(const fs::path& folder, const std::vector<std::string>& names) {
+void ShardSet::open_files(const fs::path& folder, const std::vector<std::string>& names, const Notes& notes,
+                          bool lenient) {
   files_.reserve(names.size());
-  for (const std::string& name : names) files_.push_back(SafetensorsFile::open(folder / name));
+  for (const std::string& name : names) {
+    const SafetensorsFile& file = files_.emplace_back(SafetensorsFile::open(folder / name, lenient));
+    if (!file.header.let_pass.empty())
+      note(notes, cat(quoted(name), ": let pass: ", join(file.header.let_pass)));
+  }
   for (const SafetensorsFile& file : files_)
     for (const SafetensorsTensor& tensor : file.header.tensors) tensors_.push_back({&tensor, &file});
   std::sort(tensors_.begin(), tensors_.end(), [](const ShardTensor& a, const ShardTensor& b) {

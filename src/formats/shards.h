@@ -31,7 +31,7 @@ struct ShardTensor {
 class ShardSet {
  public:
   // Opens and checks every file that counts; `notes` gets what is ignored and why.
-  ShardSet(const std::filesystem::path& folder, const Notes& notes);
+  ShardSet(const std::filesystem::path& folder, const Notes& notes, bool lenient = false);
   ShardSet(const ShardSet&) = delete;  // tensors() points into files_
   ShardSet& operator=(const ShardSet&) = delete;
 
@@ -45,7 +45,8 @@ class ShardSet {
   }
 
  private:
-  void open_files(const std::filesystem::path& folder, const std::vector<std::string>& names);
+  void open_files(const std::filesystem::path& folder, const std::vector<std::string>& names, const Notes& notes,
+                  bool lenient);
   void check_index(const ShardIndex& index, std::string_view what, const Notes& notes) const;
 
   std::vector<SafetensorsFile> files_;

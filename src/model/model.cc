@@ -111,7 +111,9 @@ Model::Model(std::shared_ptr<const Checkpoint> checkpoint, const Notes& notes)
   }
 }
 
-Model Model::open(const std::filesystem::path& path, const Notes& notes) { return Model(open_checkpoint(path, notes), notes); }
+Model Model::open(const std::filesystem::path& path, const Notes& notes, const ReadOptions& options) {
+  return Model(open_checkpoint(path, notes, options), notes);
+}
 
 const TensorInfo& Model::tensor(const std::string& name) const {
   const TensorInfo* found = checkpoint_->find(name);

@@ -35,7 +35,7 @@ class Model {
  public:
   // Checks that every tensor has a role and every role a tensor of the right shape; errors list them all.
   explicit Model(std::shared_ptr<const Checkpoint> checkpoint, const Notes& notes = {});
-  static Model open(const std::filesystem::path& path, const Notes& notes = {});
+  static Model open(const std::filesystem::path& path, const Notes& notes = {}, const ReadOptions& options = {});
 
   const ModelConfig& config() const { return config_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }

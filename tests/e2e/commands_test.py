@@ -44,6 +44,16 @@ class Commands(Case):
         _, err = self.octavo("inspect", self.model, "--verify", code=3)
         self.assertIn("octavo-manifest.json", err)
 
+    def test_lenient_reads_a_loose_header_with_a_note(self):  # ST6
+        weights = self.model / "model.safetensors"
+        data = weights.read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        weights.write_bytes((size + 8).to_bytes(8, "little") + b"\n" * 8 + data[8:])
+        _, err = self.octavo("inspect", self.model, code=3)
+        self.assertIn("must start with '{'", err)
+        _, err = self.octavo("inspect", self.model, "--lenient")
+        self.assertIn("white space before the header", err)
+
     def test_plan_predicts_the_bytes_and_writes_nothing(self):
         before = set(self.folder.iterdir())
         plan = self.json("plan", self.model, "--scheme", "w4a16-g32", "-o", self.folder / "out")
