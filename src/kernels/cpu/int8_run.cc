@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kBlockBytes = 512 << 10;  // activations of a block of rows: they stay in L2
 constexpr int64_t kTasksPerThread = 16;     // the end of a product waits for half a task on average
-constexpr int64_t kAhead = 4096;            // bytes from a load to its prefetch, with one tile
+constexpr int64_t kAhead = 1024;            // bytes from a load to its prefetch, with one tile
 
 // A block of k: consecutive chunks of at most kChunk columns, whose codes lie in L1 while tiles pass over them.
 struct Block {
@@ -119,7 +119,7 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
   const Codes codes = at.bits == 4 ? (direct ? Codes::kNibbles : kernels.planes ? Codes::kOnePlane : Codes::kBytes)
                                    : (kernels.planes ? Codes::kTwoPlanes : Codes::kBytes);
   Split split{.m = x.m, .tiles = (x.m + kernels.max_rows - 1) / kernels.max_rows, .row_blocks = 1};
-  const int64_t tiles_per_block = std::max<int64_t>(4, kBlockBytes / (at.padded_k * kernels.max_rows));
+  const int64_t tiles_per_block = std::max<int64_t>(6, kBlockBytes / (at.padded_k * kernels.max_rows));
   split.row_blocks = (split.tiles + tiles_per_block - 1) / tiles_per_block;
   // With one tile, a direct product has nothing to gain from blocks.
   const std::vector<Block> blocks = blocks_of(chunks, at.num_chunks, direct && split.tiles == 1 ? at.padded_k : kChunk);
