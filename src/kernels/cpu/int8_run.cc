@@ -14,7 +14,8 @@ namespace {
 
 constexpr int64_t kBlockBytes = 512 << 10;  // activations of a block of rows: they stay in L2
 constexpr int64_t kTasksPerThread = 16;     // the end of a product waits for half a task on average
-constexpr int64_t kAhead = 1024;            // bytes from a load to its prefetch, with one tile
+// Bytes from a load to its prefetch with one tile: more where a line is multiplied with more rows (measured).
+constexpr int64_t ahead(int64_t rows) { return rows <= 4 ? 1024 : 2048; }
 
 // A block of k: consecutive chunks of at most kChunk columns, whose codes lie in L1 while tiles pass over them.
 struct Block {
@@ -165,7 +166,7 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
           if (&block == &blocks.back())  // the outputs, written below, come from memory too
             for (int64_t row = first; row < first + tile_rows; ++row)
               for (int64_t col = 0; col < kPanel; col += 16) __builtin_prefetch(y + row * ldy + col0 + col, 1);
-          args.fetch = block_codes + (num_tiles == 1 ? kAhead : block_bytes + (tile - tile0) * block_bytes / num_tiles);
+          args.fetch = block_codes + (num_tiles == 1 ? ahead(tile_rows) : block_bytes + (tile - tile0) * block_bytes / num_tiles);
           args.x = rows_in.x.data() + x_at(split, at.padded_k, row_block, block, tile);
           args.sums = rows_in.sums.data() + first * at.num_chunks + block.chunk * tile_rows;
           args.x_scales = act_groups == 0 ? nullptr : rows_in.scales.data() + first * act_groups;
