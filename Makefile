@@ -15,7 +15,8 @@ deps:
 
 demo:
 	tools/deps.sh demo
-	$(MAKE) all
+	$(MAKE) build/build.ninja
+	cmake --build build --target octavo
 	python3 tools/demo.py
 
 test:

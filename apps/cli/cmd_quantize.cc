@@ -1,5 +1,6 @@
 // octavo plan, quantize, convert: making a smaller model, and saying beforehand what that takes.
 #include <map>
+#include <optional>
 
 #include "command.h"
 
@@ -9,8 +10,8 @@ namespace {
 struct MethodFlags {
   std::string clip, order;
   double damp = -1;
-  int64_t block = 0;
-  bool no_static_groups = false;
+  int64_t block = 0, passes = -1;
+  std::optional<bool> static_groups;
 
   Json options() const {
     Json out = Json::object();
@@ -18,7 +19,8 @@ struct MethodFlags {
     if (!order.empty()) out.set("order", order);
     if (damp >= 0) out.set("damp", damp);
     if (block > 0) out.set("block", block);
-    if (no_static_groups) out.set("static_groups", false);
+    if (passes >= 0) out.set("passes", passes);
+    if (static_groups) out.set("static_groups", *static_groups);
     return out;
   }
 };
@@ -57,7 +59,9 @@ void add_recipe_options(CLI::App* command, Options& options) {
   command->add_option("--damp", options.method.damp, "gptq: damping as a fraction of the Hessian's mean diagonal");
   command->add_option("--block", options.method.block, "gptq: columns of one blocked update");
   command->add_flag("--requantize", request.requantize, "Allow a model that is quantized already");
-  command->add_flag("--no-static-groups", options.method.no_static_groups, "gptq: scales from updated weights");
+  command->add_option("--passes", options.method.passes, "gptq: refinement passes after the sweep (default 0)");
+  command->add_flag("--static-groups,!--no-static-groups", options.method.static_groups,
+                    "gptq: all scales before the sweep, or each from updated weights (default, but with --order desc)");
   command->add_option("--calib", request.calibration, "Calibration text, UTF-8");
   command->add_option("--calib-samples", request.calibration_windows.count, "Number of calibration windows")
       ->capture_default_str();

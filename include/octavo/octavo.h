@@ -38,7 +38,7 @@ struct QuantizeRequest {
   std::string model, out;
   std::string scheme;                  // for all linear layers of the blocks, unless a rule says otherwise
   std::string method = "rtn";
-  Json options = Json::object();       // clip, damp, order, static_groups, block
+  Json options = Json::object();       // clip, damp, order, static_groups, block, passes
   std::vector<std::string> rules;      // "PATTERN=SCHEME[:METHOD]", after the general one
   std::string recipe;                  // JSON file; instead of scheme, method, options
   std::string format = "compressed-tensors";

@@ -22,7 +22,7 @@ struct MethodOptions {
   std::string order = "group";      // gptq: "none" | "desc" (act-order) | "group" (group-aware reordering)
   bool static_groups = false;       // gptq: scales of all groups before the loop (JSON: true with order "desc")
   int64_t block = 128;              // gptq: columns of one blocked update
-  int64_t passes = 2;               // gptq: refinement passes over scales and codes after the sweep
+  int64_t passes = 0;               // gptq: refinement passes over scales and codes after the sweep
 };
 
 struct Rule {

@@ -8,7 +8,7 @@ namespace {
 constexpr Method kMethods[] = {
     {.name = "rtn", .summary = "round to nearest with a scale search; needs no calibration", .needs_hessian = false,
      .run = run_rtn},
-    {.name = "gptq", .summary = "error feedback against the inputs of a calibration text, then coordinate descent",
+    {.name = "gptq", .summary = "error feedback against the inputs of a calibration text",
      .needs_hessian = true, .run = run_gptq},
 };
 
