@@ -4,6 +4,7 @@
 
 #include "api/loaded.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 
 namespace octavo::api {
 namespace {
@@ -55,6 +56,7 @@ Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, u
 }  // namespace
 
 Json bench(const BenchRequest& request, const Context& context) {
+  const HostEnvironment environment;
   const auto check = [](const char* what, int64_t value) {
     if (value < 1 || value > 1'000'000) fail(Code::kUsage, what, " is ", value, ", allowed: 1 to 1000000");
   };

@@ -5,6 +5,7 @@
 
 #include "api/loaded.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 
 namespace octavo::api {
 namespace {
@@ -45,6 +46,7 @@ Difference compare_tensor(const Checkpoint& a, const Checkpoint& b, const Tensor
 }  // namespace
 
 Json compare(const std::string& path_a, const std::string& path_b, const Context& context) {
+  const HostEnvironment environment;
   const ReadOptions options{.lenient = context.lenient};
   const auto a = open_checkpoint(path_a, context.notes, options), b = open_checkpoint(path_b, context.notes, options);
   Json tensors = Json::array(), only_a = Json::array(), only_b = Json::array();

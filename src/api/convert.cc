@@ -3,6 +3,7 @@
 
 #include "api/loaded.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 #include "formats/writer.h"
 #include "scheme/codec.h"
 
@@ -30,6 +31,7 @@ int64_t count_inexact(const std::vector<float>& values, Elem elem) {
 }  // namespace
 
 Json convert(const ConvertRequest& request, const Context& context) {
+  const HostEnvironment environment;
   const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
   const Checkpoint& checkpoint = model.checkpoint();
   const std::string dtype = request.dtype.empty() ? model.config().dtype : request.dtype;

@@ -1,6 +1,7 @@
 // eval: perplexity and KL divergence of a model on a text.
 #include "api/loaded.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 
 namespace octavo::api {
 namespace {
@@ -14,6 +15,7 @@ PplMode parse_mode(const std::string& mode) {
 }  // namespace
 
 Json eval(const EvalRequest& request, const Context& context) {
+  const HostEnvironment environment;
   if (request.ppl_text.empty() && request.kl_reference.empty())
     fail(Code::kUsage, "eval needs --ppl FILE or --kl REFERENCE --text FILE");
   if (!request.kl_reference.empty() && request.kl_text.empty()) fail(Code::kUsage, "--kl needs --text FILE");

@@ -4,6 +4,7 @@
 
 #include "api/loaded.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 #include "runtime/generate.h"
 
 namespace octavo::api {
@@ -151,11 +152,15 @@ struct Generator::Impl {
 };
 
 Generator::Generator(const std::string& model, const Context& context, bool kv_f16)
-    : impl_(std::make_unique<Impl>(model, context, kv_f16)) {}
+    : impl_([&] {
+        const HostEnvironment environment;
+        return std::make_unique<Impl>(model, context, kv_f16);
+      }()) {}
 Generator::~Generator() = default;
 
 Json Generator::run(const std::string& prompt, bool chat, const SamplingRequest& sampling,
                     const std::function<void(std::string_view)>& sink) {
+  const HostEnvironment environment;
   Impl& self = *impl_;
   if (sampling.max_tokens < 1) fail(Code::kUsage, "the number of tokens is ", sampling.max_tokens, ", allowed: 1 or more");
   std::vector<int32_t> tokens;
@@ -175,6 +180,7 @@ Json Generator::run(const std::string& prompt, bool chat, const SamplingRequest&
 
 Json Generator::turn(const std::string& user, const SamplingRequest& sampling,
                      const std::function<void(std::string_view)>& sink) {
+  const HostEnvironment environment;
   Impl& self = *impl_;
   if (!self.kv) self.kv = std::make_unique<KvCache>(self.loaded.model.config(), self.context_tokens(), self.kv_elem);
   std::vector<ChatMessage> conversation;

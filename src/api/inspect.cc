@@ -3,6 +3,7 @@
 
 #include "api/loaded.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 #include "formats/manifest.h"
 
 namespace octavo::api {
@@ -31,6 +32,7 @@ Json loaders(const Checkpoint& checkpoint) {
 }  // namespace
 
 Json inspect(const std::string& path, const Context& context, bool verify) {
+  const HostEnvironment environment;
   const Model model = Model::open(path, context.notes, {.lenient = context.lenient});
   const Checkpoint& checkpoint = model.checkpoint();
   const ModelConfig& config = model.config();

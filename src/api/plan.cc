@@ -4,11 +4,13 @@
 
 #include "api/quantize_request.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 #include "formats/hf_write.h"
 #include "quantize/work_plan.h"
 
 namespace octavo::api {
 Json plan(const QuantizeRequest& request, const Context& context) {
+  const HostEnvironment environment;
   const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
   refuse_quantized_input(model, request);
   const Recipe recipe = build_recipe(request, model.config().dtype);

@@ -1,6 +1,7 @@
 // quantize: recipe, calibration, the work, and a report that may judge the result against its original.
 #include "api/quantize_request.h"
 #include "base/error.h"
+#include "base/host_environment.h"
 #include "eval/report.h"
 
 namespace octavo::api {
@@ -35,6 +36,7 @@ Json judge(const QuantizeRequest& request, const Context& context) {
 }  // namespace
 
 Json quantize(const QuantizeRequest& request, const Context& context) {
+  const HostEnvironment environment;
   if (request.out.empty()) fail(Code::kUsage, "-o OUT is missing");
   ThreadPool pool(context.threads);
   const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});

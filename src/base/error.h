@@ -1,5 +1,6 @@
 // How the library fails: fail(code, parts...) throws Error with the parts joined; OCTAVO_CHECK is for our own bugs.
 #pragma once
+#include <locale>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -8,10 +9,11 @@
 
 namespace octavo {
 
-// Joins its arguments as a stream would print them.
+// Joins its arguments as a stream would print them, whatever the process's locale: headers of files are made with it.
 template <class... T>
 std::string cat(const T&... part) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   (out << ... << part);
   return std::move(out).str();
 }
