@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compares Octavo's logits with transformers' in float32 on a real model: largest and root mean square difference.
+"""Compares Octavo's logits with transformers' in float32 on a real model: largest and root mean square difference, and
+the perplexity that each gives.
 
     python tools/check_logits.py MODEL.gguf|DIRECTORY TEXT[.gz] [--tokens 4096] [--ctx 2048] [--build build]
 
 Needs torch and transformers (for a GGUF also gguf), and `ninja -C BUILD octavo_dump_logits`. Exit 5 if a logit differs by
-1e-3 or more, or if the most likely token differs anywhere.
+1e-3 or more, if the most likely token differs anywhere, or if the perplexities differ by 1e-4 of their value or more.
 """
 import argparse
 import gzip
@@ -18,6 +19,14 @@ import torch
 import transformers
 
 LIMIT = 1e-3
+PERPLEXITY_LIMIT = 1e-4
+
+
+def nll(logits, targets):
+    """Sum of -log p of each row's target, in double."""
+    rows = logits[: len(targets)].astype(np.float64)
+    top = rows.max(1)
+    return float((np.log(np.exp(rows - top[:, None]).sum(1)) + top - rows[np.arange(len(targets)), targets]).sum())
 
 
 def load(path):
@@ -46,6 +55,7 @@ def main():
 
     vocab = model.config.vocab_size
     worst, squares, flips, magnitude = 0.0, 0.0, 0, 0.0
+    scored, loss, reference_loss = 0, 0.0, 0.0
     with tempfile.NamedTemporaryFile() as file:
         file.write(np.array(tokens, dtype="<i4").tobytes())
         file.flush()
@@ -65,9 +75,16 @@ def main():
                     squares += (difference ** 2).sum()
                     flips += int((found.argmax(1) != expected.argmax(1)).sum())
                     magnitude = max(magnitude, np.abs(expected).max())
+                    targets = np.array(window[row + 1:row + 257])[: len(expected)]
+                    loss += nll(found, targets)
+                    reference_loss += nll(expected, targets)
+                    scored += len(targets)
     print(f"{len(tokens)} tokens x {vocab} logits, largest {magnitude:.2f}: max |difference| {worst:.3g}, "
           f"rms {np.sqrt(squares / len(tokens) / vocab):.3g}, other most likely token: {flips}")
-    return 0 if worst < LIMIT and flips == 0 else 5
+    ours, theirs = np.exp(loss / scored), np.exp(reference_loss / scored)
+    print(f"perplexity over {scored} tokens: Octavo {ours:.6f}, transformers {theirs:.6f}, relative difference "
+          f"{abs(ours / theirs - 1):.2g}")
+    return 0 if worst < LIMIT and flips == 0 and abs(ours / theirs - 1) < PERPLEXITY_LIMIT else 5
 
 
 if __name__ == "__main__":
