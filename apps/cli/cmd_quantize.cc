@@ -107,6 +107,7 @@ std::string quantize_text(const Json& result) {
   }
   out += "time     " + human_seconds(total) + "  (" + split + ")\n";
   out += "memory   " + human_bytes(result.at("peak_bytes").as_double()) + " at the peak\n";
+  for (const Json& note : result.at("notes").as_array()) out += "note     " + note.as_string() + "\n";
   for (const Json& layer : result.at("layers").as_array())
     if (!layer.at("note").as_string().empty())
       out += "note     " + layer.at("name").as_string() + ": " + layer.at("note").as_string() + "\n";
@@ -148,6 +149,9 @@ void add_quantize_command(Cli& cli) {
   add_recipe_options(command, *options);
   command->add_option("--seed", request.seed, "Seed, stored in the output")->capture_default_str();
   command->add_option("--shard-bytes", request.shard_bytes, "Largest shard")->capture_default_str();
+  command->add_option("--nonfinite", request.nonfinite,
+                      "Weights with NaN or infinity: refuse, or keep-fp leaves their layers float (weight-only methods)")
+      ->capture_default_str();
   command->add_flag("--fresh", request.fresh, "Forget the journal of an interrupted run");
   command->add_flag("--force", request.force, "Replace an existing output");
   command->add_option("--report", request.report, "HTML report, one file that opens offline");

@@ -47,12 +47,13 @@ struct QuantizeRequest {
   uint64_t shard_bytes = uint64_t{5} << 30, seed = 0;
   bool fresh = false, force = false;
   bool requantize = false;             // allow a model that is quantized already
+  std::string nonfinite = "refuse";    // weights with NaN or infinity: "refuse", or "keep-fp" leaves their layers float
   std::string report;                  // HTML file; with eval_text it carries perplexity and KL before and after
   std::string eval_text;
   Windows eval_windows{.ctx = 1024, .count = 8};
 };
 // {out, bytes_before, bytes_after, resumed_layers, seconds: {read, forward, ...}, peak_bytes, layers: [{name, scheme,
-//  method, n, k, weight_error, output_error, seconds, bytes, note}], eval: {...} or null, report}
+//  method, n, k, weight_error, output_error, seconds, bytes, note}], notes: [..], eval: {...} or null, report}
 Json quantize(const QuantizeRequest& request, const Context& context);
 
 // Dry run: {bytes_before, bytes_after, bits_per_weight, peak_bytes, disk_bytes, disk_free, calibration_tokens, problems: [..],

@@ -1,11 +1,9 @@
 // convert: the same numbers in another format.
-#include <algorithm>
-
 #include "api/loaded.h"
 #include "base/error.h"
 #include "base/host_environment.h"
+#include "formats/hf_write.h"
 #include "formats/writer.h"
-#include "scheme/codec.h"
 
 namespace octavo::api {
 namespace {
@@ -15,17 +13,6 @@ Elem float_elem(const std::string& dtype) {
   if (dtype == "bfloat16") return Elem::kBF16;
   if (dtype == "float16") return Elem::kF16;
   fail(Code::kUsage, "--dtype is ", quoted(dtype), ", allowed: float32, bfloat16, float16");
-}
-
-// Counts values that `elem` cannot hold exactly.
-int64_t count_inexact(const std::vector<float>& values, Elem elem) {
-  std::vector<std::byte> bytes(storage_bytes(elem, values.size()));
-  std::vector<float> back(values.size());
-  encode(elem, values.data(), static_cast<int64_t>(values.size()), bytes.data());
-  decode(elem, bytes.data(), static_cast<int64_t>(values.size()), back.data());
-  int64_t inexact = 0;
-  for (size_t i = 0; i < values.size(); ++i) inexact += !(values[i] == back[i]);
-  return inexact;
 }
 
 }  // namespace
@@ -58,7 +45,7 @@ Json convert(const ConvertRequest& request, const Context& context) {
       continue;
     }
     const std::vector<float> values = checkpoint.read_f32(tensor.name);
-    const int64_t lost = count_inexact(values, elem);
+    const int64_t lost = count_inexact(elem, values);
     if (lost > 0 && !request.allow_loss)
       fail(Code::kInvalid, "tensor ", quoted(tensor.name), ": ", lost, " of ", values.size(), " values are not exact in ", dtype,
            "; choose --dtype float32 or say --allow-loss");

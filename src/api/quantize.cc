@@ -38,6 +38,8 @@ Json judge(const QuantizeRequest& request, const Context& context) {
 Json quantize(const QuantizeRequest& request, const Context& context) {
   const HostEnvironment environment;
   if (request.out.empty()) fail(Code::kUsage, "-o OUT is missing");
+  if (request.nonfinite != "refuse" && request.nonfinite != "keep-fp")
+    fail(Code::kUsage, "--nonfinite is ", quoted(request.nonfinite), ", allowed: refuse, keep-fp");
   ThreadPool pool(context.threads);
   const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
   refuse_quantized_input(model, request);
@@ -49,6 +51,7 @@ Json quantize(const QuantizeRequest& request, const Context& context) {
   options.seed = request.seed;
   options.fresh = request.fresh;
   options.force = request.force;
+  options.keep_nonfinite = request.nonfinite == "keep-fp";
   if (needs_calibration(recipe)) {
     options.calibration = calibration_tokens(model, request, context);
     options.calibration_digest = digest(options.calibration);
@@ -77,6 +80,9 @@ Json quantize(const QuantizeRequest& request, const Context& context) {
   Json layers = Json::array();
   for (const LayerReport& layer : report.layers) layers.push_back(layer_json(layer));
   out.set("layers", std::move(layers));
+  Json notes = Json::array();
+  for (const std::string& note : report.notes) notes.push_back(note);
+  out.set("notes", std::move(notes));
   out.set("peak_bytes", peak_resident_bytes());
   out.set("eval", request.eval_text.empty() ? Json() : judge(request, context));
   if (!request.report.empty()) {

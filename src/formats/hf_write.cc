@@ -140,6 +140,20 @@ void DirectoryWriter::commit(const Json& quantization_config, bool head_quantize
   folder_.publish();
 }
 
+int64_t count_inexact(Elem dtype, const std::vector<float>& values) {
+  if (dtype == Elem::kF32) return 0;
+  std::vector<std::byte> bytes(std::min(kMaxChunk, values.size()) * info(dtype).block_bytes);
+  std::vector<float> back(std::min(kMaxChunk, values.size()));
+  int64_t inexact = 0;
+  for (size_t begin = 0; begin < values.size(); begin += kMaxChunk) {
+    const size_t count = std::min(kMaxChunk, values.size() - begin);
+    encode(dtype, values.data() + begin, static_cast<int64_t>(count), bytes.data());
+    decode(dtype, bytes.data(), static_cast<int64_t>(count), back.data());
+    for (size_t i = 0; i < count; ++i) inexact += !(values[begin + i] == back[i] || std::isnan(values[begin + i]));
+  }
+  return inexact;
+}
+
 std::string reject_hf(const QuantScheme& scheme) {
   if (scheme.act.quantized()) return "a float checkpoint cannot say that activations are quantized";
   return "";

@@ -41,6 +41,9 @@ class DirectoryWriter {
 // "float32", "bfloat16", "float16" -> element; others throw kUsage.
 Elem float_dtype(std::string_view name);
 
+// How many of the values `dtype` cannot hold exactly; NaN counts as held.
+int64_t count_inexact(Elem dtype, const std::vector<float>& values);
+
 std::string reject_hf(const QuantScheme& scheme);
 std::string reject_hf_shape(const QuantScheme& scheme, int64_t n, int64_t k);
 uint64_t hf_stored_bytes(const QuantScheme& scheme, int64_t n, int64_t k, Elem dtype);

@@ -72,16 +72,21 @@ std::vector<float> dequantize_all(const QTensor& w, ThreadPool& pool) {
   return out;
 }
 
-void refuse_nonfinite(const std::vector<float>& values, int64_t columns, std::string_view name) {
+std::string describe_nonfinite(const std::vector<float>& values, int64_t columns) {
   int64_t count = 0, first = -1;
   for (size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i])) continue;
     if (first < 0) first = static_cast<int64_t>(i);
     ++count;
   }
-  if (count == 0) return;
-  fail(Code::kInvalid, "tensor ", quoted(name), ": ", count, " of ", values.size(),
-       " values are NaN or infinite, the first at row ", first / columns, ", column ", first % columns);
+  if (count == 0) return "";
+  return cat(count, " of ", values.size(), " values are NaN or infinite, the first at row ", first / columns, ", column ",
+             first % columns);
+}
+
+void refuse_nonfinite(const std::vector<float>& values, int64_t columns, std::string_view name) {
+  if (const std::string found = describe_nonfinite(values, columns); !found.empty())
+    fail(Code::kInvalid, "tensor ", quoted(name), ": ", found);
 }
 
 }  // namespace octavo

@@ -1,5 +1,6 @@
 // A quantization method: one file in algorithms/ and one row in registry.cc.
 #pragma once
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,10 +10,17 @@
 
 namespace octavo {
 
+// What a method has worked out from a Hessian alone. Linears with the same input (q, k, v; gate and up) share it.
+struct HessianWork {
+  virtual ~HessianWork() = default;
+};
+
 // What calibration knows about the input of a linear.
 struct LayerStats {
   const double* hessian = nullptr;  // [k, k] symmetric, mean of x x^T over tokens; nullptr without calibration
   int64_t tokens = 0;
+  // Where a method may leave work for the next linear with this Hessian, and find its own; nullptr: nothing is shared.
+  std::unique_ptr<HessianWork>* work = nullptr;
 };
 
 struct MethodResult {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "exec/forward.h"
+#include "formats/hf_write.h"
 #include "quantize/journal.h"
 #include "quantize/measure.h"
 #include "quantize/method.h"
@@ -88,6 +89,7 @@ class Quantizer {
         plan_(make_plan(model, options)) {
     for (const char* stage : {"read", "forward", "hessian", "solve", "measure", "pack", "journal", "write"})
       report_.seconds.emplace_back(stage, 0.0);
+    if (options.keep_nonfinite) keep_nonfinite_weights();
   }
 
   QuantizeReport run() {
@@ -117,7 +119,32 @@ class Quantizer {
     std::vector<double> mean;
     ColumnPanels panels;
     int64_t tokens = 0;
+    std::unique_ptr<HessianWork> work = nullptr;
   };
+
+  // Takes weights that hold NaN or infinity out of the plan: they stay as they are.
+  void keep_nonfinite_weights() {
+    Timer timer(report_, "read");
+    const Checkpoint& checkpoint = model_.checkpoint();
+    for (const TensorInfo& tensor : checkpoint.tensors()) {
+      constexpr std::string_view kSuffix = ".weight";
+      if (!tensor.name.ends_with(kSuffix)) continue;
+      const std::string module = tensor.name.substr(0, tensor.name.size() - kSuffix.size());
+      if (plan_.find(module) == nullptr) continue;
+      const QTensor weight = checkpoint.read_weight(tensor.name);
+      const std::string found = describe_nonfinite(dequantize_all(weight, pool_), weight.k);
+      checkpoint.release_pages();
+      if (found.empty()) continue;
+      plan_.rules.erase(module);
+      add_note(cat(module, " is kept as it is: ", found));
+    }
+    if (plan_.rules.empty()) fail(Code::kInvalid, "no layer is left to quantize: every weight holds NaN or infinity");
+  }
+
+  void add_note(const std::string& text) {
+    if (notes_) notes_(text);
+    report_.notes.push_back(text);
+  }
 
   // Killed between the output's rename and the journal's end: nothing is left to do.
   bool committed_before() const {
@@ -159,7 +186,7 @@ class Quantizer {
     if (progress_) progress_({.stage = stage, .item = item, .done = done, .total = total, .unit = unit});
   }
 
-  RecordedWeight quantize_linear(const Linear& linear, const Rule& rule, const Hessian* hessian) {
+  RecordedWeight quantize_linear(const Linear& linear, const Rule& rule, Hessian* hessian) {
     std::vector<float> w;
     {
       Timer timer(report_, "read");
@@ -172,7 +199,7 @@ class Quantizer {
     {
       Timer timer(report_, "solve");
       LayerStats stats;
-      if (hessian != nullptr) stats = {.hessian = hessian->mean.data(), .tokens = hessian->tokens};
+      if (hessian != nullptr) stats = {.hessian = hessian->mean.data(), .tokens = hessian->tokens, .work = &hessian->work};
       MethodResult result = find_method(rule.method).run(w.data(), n, k, stats, rule.scheme, rule.options, pool_);
       record.weight = std::move(result.weight);
       layer.note = std::move(result.note);
@@ -416,6 +443,9 @@ class Quantizer {
       kept += parameters(tensor);
     }
     OCTAVO_CHECK(quantized + kept == total, "quantized ", quantized, " + kept ", kept, " parameters of ", total);
+    if (rounded_tensors_ > 0)
+      add_note(cat(rounded_tensors_, " tensors that are not quantized were rounded to ", output_dtype(model_),
+                   ", the model's dtype: ", rounded_values_, " values changed, first in ", quoted(first_rounded_)));
     checkpoint.check_unchanged();
     journal_->mark_committing();
     writer->commit();
@@ -428,7 +458,12 @@ class Quantizer {
       return;
     }
     const std::vector<float> values = model_.checkpoint().read_f32(tensor.name);
-    refuse_nonfinite(values, std::max<int64_t>(1, tensor.shape.empty() ? 1 : tensor.shape.back()), tensor.name);
+    if (!options_.keep_nonfinite)
+      refuse_nonfinite(values, std::max<int64_t>(1, tensor.shape.empty() ? 1 : tensor.shape.back()), tensor.name);
+    if (const int64_t inexact = count_inexact(float_dtype(output_dtype(model_)), values); inexact > 0) {
+      rounded_values_ += inexact;
+      if (rounded_tensors_++ == 0) first_rounded_ = tensor.name;
+    }
     writer.add_f32(tensor.name, tensor.shape, values.data());
   }
 
@@ -438,9 +473,11 @@ class Quantizer {
   ThreadPool& pool_;
   const Progress& progress_;
   const Notes& notes_;
-  const WorkPlan plan_;
+  WorkPlan plan_;
   QuantizeReport report_;
   Journal* journal_ = nullptr;
+  int64_t rounded_tensors_ = 0, rounded_values_ = 0;  // kept tensors that the output's dtype cannot hold exactly
+  std::string first_rounded_;
   BatchRows batch_;
   std::vector<float> hidden_;  // [rows, hidden] of the calibration tokens
   std::chrono::steady_clock::time_point saved_at_{};

@@ -48,6 +48,7 @@ struct QuantizeOptions {
   uint64_t seed = 0;
   bool fresh = false;    // ignore a journal of an earlier run
   bool force = false;    // replace an existing output
+  bool keep_nonfinite = false;  // weights with NaN or infinity stay as they are, with a note; else they are refused
   std::vector<std::pair<std::string, std::string>> extra_files = {};  // plain name, text: written beside the model
 };
 
@@ -65,6 +66,7 @@ struct QuantizeReport {
   std::vector<std::pair<std::string, double>> seconds;  // split of the time: "read", "forward", "hessian", "solve", "measure", "pack", "journal", "write"
   uint64_t bytes_before = 0, bytes_after = 0;
   int64_t resumed_layers = 0;
+  std::vector<std::string> notes;  // of the model as a whole: weights that were kept for a reason, kept tensors that were rounded
 };
 
 QuantizeReport quantize(const Model& model, const std::filesystem::path& out, const QuantizeOptions& options,

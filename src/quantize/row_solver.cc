@@ -160,8 +160,8 @@ void Stripe::sweep() {
       std::memcpy(target[p].data() + window.offset(begin), w[p].data() + begin * kLanes,
                   static_cast<size_t>(count * kLanes) * sizeof(double));
     }
-    subtract_product(problem.factor.feedback, 0, begin, window, d_pointers, target);
-    const std::vector<double> feedback = square(problem.factor.feedback, begin, end);
+    subtract_product(problem.factor->feedback, 0, begin, window, d_pointers, target);
+    const std::vector<double> feedback = square(problem.factor->feedback, begin, end);
     codes.resize(static_cast<size_t>(count * kLanes));
     for (size_t p = 0; p < panels_.size(); ++p) {
       Panel& panel = panels_[p];
@@ -174,9 +174,9 @@ void Stripe::sweep() {
         const double* f = feedback.data() + (i - begin) * (count + 1);
         LaneScale& scale = panel.scales[static_cast<size_t>(group)];
         if (!problem.static_groups)
-          scale = grid_in_sweep(t, w[p].data() + i * kLanes, last - i, f, count, problem.factor.weight.data() + i);
+          scale = grid_in_sweep(t, w[p].data() + i * kLanes, last - i, f, count, problem.factor->weight.data() + i);
         const std::vector<const LaneGrid*> grids(static_cast<size_t>(last - i), &scale.grid);
-        lane_kernels().sweep(t, w[p].data() + i * kLanes, last - i, end - i, f, count, problem.factor.weight.data() + i,
+        lane_kernels().sweep(t, w[p].data() + i * kLanes, last - i, end - i, f, count, problem.factor->weight.data() + i,
                              grids.data(), true, d[p].data() + i * kLanes, codes.data() + (i - begin) * kLanes, loss);
         i = last;
       }
@@ -235,8 +235,8 @@ void Stripe::refit_wide_groups() {
       d.push_back(panels_[p].d.data());
       c.push_back(panels_[p].c.data() + group.begin * kLanes);
     }
-    subtract_product(problem_.h, 0, k_, window, d, gradient);
-    subtract_product(problem_.h, group.begin, group.end - group.begin, window, c, product);
+    subtract_product(*problem_.h, 0, k_, window, d, gradient);
+    subtract_product(*problem_.h, group.begin, group.end - group.begin, window, c, product);
     for (size_t p = 0; p < count; ++p) {
       for (double& value : gradient[p]) value = -value;
       for (double& value : product[p]) value = -value;
@@ -269,8 +269,8 @@ void Stripe::refine() {
         gradient[p].assign(window.size(), 0.0);
         d.push_back(panels_[p].d.data());
       }
-      subtract_product(problem_.h, 0, k_, window, d, gradient);
-      const std::vector<double> h = square(problem_.h, begin, end);
+      subtract_product(*problem_.h, 0, k_, window, d, gradient);
+      const std::vector<double> h = square(*problem_.h, begin, end);
       for (size_t p = 0; p < count; ++p) {
         Panel& panel = panels_[p];
         for (double& value : gradient[p]) value = -value;
@@ -278,7 +278,7 @@ void Stripe::refine() {
         for (size_t i = first_group; !wide && problem_.tensor_scale == nullptr && i < group; ++i) {
           const ColumnRange& range = groups[i];
           product[0].assign(window.size(), 0.0);
-          subtract_product(problem_.h, range.begin, range.end - range.begin, window,
+          subtract_product(*problem_.h, range.begin, range.end - range.begin, window,
                            {panel.c.data() + range.begin * kLanes}, product);
           double* y = product[0].data() + window.offset(begin);
           for (int64_t j = 0; j < width * kLanes; ++j) y[j] = -y[j];

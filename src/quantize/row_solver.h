@@ -24,8 +24,8 @@ struct SolveProblem {
   const LaneScale* tensor_scale = nullptr;  // one grid for all rows; not refitted
   int64_t block = 128;
   int passes = 0;                       // of refinement
-  Factor factor;                        // in sweep order
-  ColumnPanels h;                       // damped Hessian in base order; only with passes > 0
+  const Factor* factor = nullptr;       // in sweep order
+  const ColumnPanels* h = nullptr;      // damped Hessian in base order; only with passes > 0
   std::vector<double> search_weight;    // [k] in base order: weights of the scale search
 };
 

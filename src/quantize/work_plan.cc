@@ -149,6 +149,7 @@ Json fingerprint(const Model& model, const QuantizeOptions& options) {
   out.set("calibration", tokens.hex());
   out.set("format", options.format);
   out.set("seed", options.seed);
+  out.set("weights that are not finite", options.keep_nonfinite ? "kept" : "refused");
   return out;
 }
 

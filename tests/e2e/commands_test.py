@@ -191,6 +191,36 @@ class Failures(Case):
         _, err = self.octavo("quantize", self.model, "-o", self.folder / "out", "--scheme", "w8a16", code=3)
         self.assertIn("model.layers.1.mlp.up_proj", err)
         self.assertFalse((self.folder / "out").exists())
+        made = self.quantize(self.folder / "out", "--scheme", "w8a16", "--nonfinite", "keep-fp", "--fresh")  # NU1
+        self.assertIn("model.layers.1.mlp.up_proj is kept as it is: 1 of", made["notes"][0])
+        self.assertNotIn("model.layers.1.mlp.up_proj", [layer["name"] for layer in made["layers"]])
+        schemes = {tensor["name"]: tensor["scheme"] for tensor in self.json("inspect", self.folder / "out")["tensors"]}
+        self.assertTrue(schemes["model.layers.1.mlp.down_proj.weight"].startswith("w8a16"))
+        self.assertFalse(schemes[name].startswith("w8"))
+        weights = (self.folder / "out" / "model.safetensors").read_bytes()
+        size = int.from_bytes(weights[:8], "little")
+        begin = 8 + size + json.loads(weights[8:8 + size])[name]["data_offsets"][0]
+        self.assertEqual(weights[begin:begin + len(nan)], nan)
+        self.octavo("quantize", self.model, "-o", self.folder / "x", "--scheme", "w8a16", "--nonfinite", "zero", code=2)
+
+    def test_kept_tensors_that_are_rounded_are_said(self):
+        config = json.loads((self.model / "config.json").read_text())
+        self.json("convert", self.model, "-o", self.folder / "f32", "--format", "hf", "--dtype", "float32")
+        weights = self.folder / "f32" / "model.safetensors"
+        data = bytearray(weights.read_bytes())
+        size = int.from_bytes(data[:8], "little")
+        begin = 8 + size + json.loads(data[8:8 + size])["model.norm.weight"]["data_offsets"][0]
+        data[begin] ^= 1  # the last bit of a float32, which bfloat16 lacks
+        weights.write_bytes(data)
+        config = json.loads((self.folder / "f32" / "config.json").read_text())
+        for key in ("dtype", "torch_dtype"):
+            if key in config:
+                config[key] = "bfloat16"
+        (self.folder / "f32" / "config.json").write_text(json.dumps(config))
+        made = self.json("quantize", self.folder / "f32", "-o", self.folder / "out", "--scheme", "w8a16")
+        self.assertIn("1 tensors that are not quantized were rounded to bfloat16", made["notes"][0])
+        self.assertIn("1 values changed, first in 'model.norm.weight'", made["notes"][0])
+        self.assertEqual(self.quantize(self.folder / "exact", "--scheme", "w8a16")["notes"], [])
 
     def test_unknown_architecture_lists_the_known(self):
         config = json.loads((self.model / "config.json").read_text())

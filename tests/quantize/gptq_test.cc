@@ -52,6 +52,31 @@ TEST(Gptq, EqualsThePaperFormulaWhenGridsAreStaticAndNothingIsRefined) {
   }
 }
 
+TEST(Gptq, LinearsOfOneInputShareWorkWithoutChangingABit) {
+  const Case q(9, 75, 200, 7), v(5, 75, 200, 7);  // equal seeds: the same Hessian
+  ThreadPool pool(2);
+  for (const char* order : {"none", "desc", "group"}) {
+    std::unique_ptr<HessianWork> work;
+    const HessianWork* first = nullptr;
+    const auto shared = [&](const Case& c, const char* scheme, const MethodOptions& options) {
+      const LayerStats stats{.hessian = q.h.data(), .tokens = q.tokens, .work = &work};
+      return find_method("gptq").run(c.w.data(), c.n, c.k, stats, parse_scheme(scheme), options, pool).weight;
+    };
+    MethodOptions options{.order = order, .static_groups = true, .passes = 1};
+    EXPECT_TRUE(same_bits(shared(q, "w4a16-g32", options), q.run("gptq", "w4a16-g32", options).weight)) << order;
+    first = work.get();
+    ASSERT_NE(first, nullptr);
+    Case other = v;
+    other.h = q.h;
+    EXPECT_TRUE(same_bits(shared(other, "w4a16-g32", options), other.run("gptq", "w4a16-g32", options).weight)) << order;
+    EXPECT_EQ(work.get(), first) << "made anew";
+    // Another scheme or damping is other work.
+    EXPECT_TRUE(same_bits(shared(other, "w8a16", options), other.run("gptq", "w8a16", options).weight)) << order;
+    options.damp = 0.5;
+    EXPECT_TRUE(same_bits(shared(other, "w8a16", options), other.run("gptq", "w8a16", options).weight)) << order;
+  }
+}
+
 TEST(Gptq, ChoosesScalesFromWeightsThatCarryTheErrorsOfTheSameBlock) {
   // One block of 128 columns holds four groups; the grid of a later group must see what earlier groups left it.
   const Case c(8, 128, 400);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numeric>
 
 #include "base/error.h"
@@ -102,14 +103,71 @@ MethodResult fall_back(std::string_view why, const float* w, int64_t n, int64_t 
   return result;
 }
 
+// All that depends on Hessian, scheme and options, and not on the weight.
+struct Basis final : HessianWork {
+  QuantScheme scheme;
+  MethodOptions options;
+  bool scattered = false;  // groups of columns that do not lie together need group_of, which only some formats can say
+  std::vector<ColumnRange> groups;
+  std::vector<int32_t> base, visit, group_of, group_of_visit;
+  std::vector<double> search_weight;
+  bool factorized = false;
+  std::string note;
+  Factor factor;
+  ColumnPanels h;
+
+  bool serves(const QuantScheme& wanted, const MethodOptions& with) const {
+    return scheme == wanted && options.damp == with.damp && options.order == with.order &&
+           options.static_groups == with.static_groups && (options.passes > 0) == (with.passes > 0);
+  }
+};
+
+std::unique_ptr<Basis> make_basis(const LayerStats& stats, int64_t k, const QuantScheme& scheme, const MethodOptions& options,
+                                  ThreadPool& pool) {
+  auto out = std::make_unique<Basis>();
+  Basis& basis = *out;
+  basis.scheme = scheme;
+  basis.options = options;
+  const bool desc = options.order == "desc";
+  basis.scattered = desc && !options.static_groups && scheme.weight.span_k != 0;
+  basis.groups = group_ranges(scheme, k);
+  if (basis.scattered) basis.base = descending(stats.hessian, k);
+  std::vector<double> hessian = basis.scattered ? permuted(stats.hessian, k, basis.base, pool)
+                                                : std::vector<double>(stats.hessian, stats.hessian + k * k);
+  basis.visit = basis.scattered || options.order == "none" ? identity(k)
+                : desc                                     ? descending(hessian.data(), k)
+                                                           : group_aware(hessian.data(), k, basis.groups);
+  basis.group_of.resize(static_cast<size_t>(k));
+  for (size_t g = 0; g < basis.groups.size(); ++g)
+    std::fill(basis.group_of.begin() + basis.groups[g].begin, basis.group_of.begin() + basis.groups[g].end,
+              static_cast<int32_t>(g));
+  for (const int32_t position : basis.visit)
+    basis.group_of_visit.push_back(basis.group_of[static_cast<size_t>(position)]);
+
+  std::vector<double> in_order = permuted(hessian.data(), k, basis.visit, pool);
+  double add = 0;
+  basis.factorized = climb(in_order, k, options.damp, basis.factor, add, basis.note, pool);
+  if (!basis.factorized) return out;
+  basis.search_weight.resize(static_cast<size_t>(k));
+  for (int64_t i = 0; i < k; ++i) {
+    const int32_t position = basis.visit[static_cast<size_t>(i)];
+    basis.search_weight[static_cast<size_t>(position)] = basis.factor.weight[static_cast<size_t>(i)];
+    // The ladder may have changed the diagonal; refinement works on what was factorized.
+    hessian[static_cast<size_t>(position * k + position)] = in_order[static_cast<size_t>(i * k + i)] + add;
+  }
+  in_order.clear();
+  in_order.shrink_to_fit();
+  if (options.passes > 0) basis.h = to_panels(hessian.data(), k, pool);
+  return out;
+}
+
 }  // namespace
 
 MethodResult run_gptq(const float* w, int64_t n, int64_t k, const LayerStats& stats, const QuantScheme& scheme,
                       const MethodOptions& options, ThreadPool& pool) {
   if (options.clip != "mse" && options.clip != "absmax")
     fail(Code::kUsage, "clip must be \"mse\" or \"absmax\", not ", quoted(options.clip));
-  const bool desc = options.order == "desc";
-  if (!desc && options.order != "none" && options.order != "group")
+  if (options.order != "desc" && options.order != "none" && options.order != "group")
     fail(Code::kUsage, "order must be \"none\", \"desc\" or \"group\", not ", quoted(options.order));
   SolveProblem problem;
   problem.w = w;
@@ -119,41 +177,27 @@ MethodResult run_gptq(const float* w, int64_t n, int64_t k, const LayerStats& st
   if (const std::string why = reject(stats, k); !why.empty())
     return fall_back(why, w, n, k, stats, scheme, options, pool);
 
-  // Groups of columns that do not lie together need group_of, which only some formats can say.
-  const bool scattered = desc && !options.static_groups && scheme.weight.span_k != 0;
-  QuantScheme stored = scheme;
-  stored.permuted_k = scattered;
-  problem.groups = group_ranges(scheme, k);
-  if (scattered) problem.base = descending(stats.hessian, k);
-  std::vector<double> hessian = scattered ? permuted(stats.hessian, k, problem.base, pool)
-                                          : std::vector<double>(stats.hessian, stats.hessian + k * k);
-  problem.visit = scattered || options.order == "none" ? identity(k)
-                  : desc                                ? descending(hessian.data(), k)
-                                                        : group_aware(hessian.data(), k, problem.groups);
-  std::vector<int32_t> group_of(static_cast<size_t>(k));
-  for (size_t g = 0; g < problem.groups.size(); ++g)
-    std::fill(group_of.begin() + problem.groups[g].begin, group_of.begin() + problem.groups[g].end, static_cast<int32_t>(g));
-  for (const int32_t position : problem.visit) problem.group_of_visit.push_back(group_of[static_cast<size_t>(position)]);
+  // Taken from the linear before, if that had this Hessian, scheme and options; else made, and left for the next.
+  std::unique_ptr<HessianWork> own;
+  std::unique_ptr<HessianWork>& slot = stats.work != nullptr ? *stats.work : own;
+  const auto* found = dynamic_cast<const Basis*>(slot.get());
+  if (found == nullptr || !found->serves(scheme, options)) slot = make_basis(stats, k, scheme, options, pool);
+  const Basis& basis = static_cast<const Basis&>(*slot);
+  if (!basis.factorized)
+    return fall_back("its Hessian is not positive definite at any damping", w, n, k, stats, scheme, options, pool);
+  problem.base = basis.base;
+  problem.groups = basis.groups;
+  problem.visit = basis.visit;
+  problem.group_of_visit = basis.group_of_visit;
+  problem.search_weight = basis.search_weight;
+  problem.factor = &basis.factor;
+  problem.h = &basis.h;
   problem.block = std::clamp<int64_t>(options.block, 8, 1024);
   problem.passes = static_cast<int>(options.passes);
   // A grid is chosen inside the sweep only while its group is narrow enough to be swept several times.
   problem.static_groups = options.static_groups || problem.groups.front().end > 512;
-
   MethodResult result;
-  std::vector<double> in_order = permuted(hessian.data(), k, problem.visit, pool);
-  double add = 0;
-  if (!climb(in_order, k, options.damp, problem.factor, add, result.note, pool))
-    return fall_back("its Hessian is not positive definite at any damping", w, n, k, stats, scheme, options, pool);
-  problem.search_weight.resize(static_cast<size_t>(k));
-  for (int64_t i = 0; i < k; ++i) {
-    const int32_t position = problem.visit[static_cast<size_t>(i)];
-    problem.search_weight[static_cast<size_t>(position)] = problem.factor.weight[static_cast<size_t>(i)];
-    // The ladder may have changed the diagonal; refinement works on what was factorized.
-    hessian[static_cast<size_t>(position * k + position)] = in_order[static_cast<size_t>(i * k + i)] + add;
-  }
-  in_order.clear();
-  in_order.shrink_to_fit();
-  if (problem.passes > 0) problem.h = to_panels(hessian.data(), k, pool);
+  result.note = basis.note;
   LaneScale tensor_scale;
   if (scheme.weight.span_n == 0) {
     tensor_scale = search_tensor_scale(w, n, k, problem.spec, pool);
@@ -161,12 +205,14 @@ MethodResult run_gptq(const float* w, int64_t n, int64_t k, const LayerStats& st
     problem.static_groups = true;
   }
 
+  QuantScheme stored = scheme;
+  stored.permuted_k = basis.scattered;
   result.weight = empty_result(stored, n, k);
-  if (scattered) {
+  if (basis.scattered) {
     result.weight.group_of.resize(static_cast<size_t>(k));
     for (int64_t position = 0; position < k; ++position)
-      result.weight.group_of[static_cast<size_t>(problem.base[static_cast<size_t>(position)])] =
-          group_of[static_cast<size_t>(position)];
+      result.weight.group_of[static_cast<size_t>(basis.base[static_cast<size_t>(position)])] =
+          basis.group_of[static_cast<size_t>(position)];
   }
   // Stripes of up to 64 rows share what they read of the matrices; fewer rows each when there are many threads.
   const int64_t panels = (n + kLanes - 1) / kLanes;
