@@ -37,13 +37,7 @@ __global__ void fill_normal(uint16_t* out, int64_t count, uint32_t seed, bool bf
     float sum = 0;
     for (int part = 0; part < 4; ++part) sum += static_cast<float>((z >> (16 * part)) & 0xffff) / 65536.0f - 0.5f;
     sum *= 1.7320508f;
-    if (bf16) {
-      const __nv_bfloat16 value = __float2bfloat16_rn(sum);
-      memcpy(out + i, &value, 2);
-    } else {
-      const __half value = __float2half_rn(sum);
-      memcpy(out + i, &value, 2);
-    }
+    out[i] = bf16 ? __bfloat16_as_ushort(__float2bfloat16_rn(sum)) : __half_as_ushort(__float2half_rn(sum));
   }
 }
 
@@ -65,14 +59,14 @@ double time_graph(int copies, const std::function<void(int, Stream)>& launch) {
   CUDA_CHECK(cudaEventCreate(&end));
   std::vector<float> times;
   double total = 0;
-  for (int replay = 0; replay < 40 && (replay < 7 || total < 20000); ++replay) {
+  for (int replay = 0; replay < 60 && (replay < 9 || total < 40000); ++replay) {
     CUDA_CHECK(cudaEventRecord(begin, stream));
     CUDA_CHECK(cudaGraphLaunch(exec, stream));
     CUDA_CHECK(cudaEventRecord(end, stream));
     CUDA_CHECK(cudaEventSynchronize(end));
     float ms = 0;
     CUDA_CHECK(cudaEventElapsedTime(&ms, begin, end));
-    if (replay >= 2) times.push_back(ms);
+    if (total > 10000 || replay >= 4) times.push_back(ms);
     total += ms * 1000;
   }
   std::sort(times.begin(), times.end());
@@ -175,72 +169,67 @@ struct Bench {
 
 const std::vector<std::pair<int64_t, int64_t>> kShapes = {{12288, 4096}, {22016, 4096}, {4096, 11008}, {28672, 4096}, {8192, 8192}, {4096, 4096}};
 
-// Every plan that might win at a few m, best first.
-void sweep(const QuantScheme& scheme, bool bf16) {
-  for (const auto& [n, k] : kShapes) {
-    const Bench bench(scheme, bf16, n, k, 4096);
-    for (const int64_t m : {1, 16, 32, 64, 128, 256, 1024}) {
-      std::vector<std::pair<double, WoqPlan>> results;
-      const auto attempt = [&](const WoqPlan& plan) {
-        try {
-          results.emplace_back(bench.time(m, plan), plan);
-        } catch (const Error&) {  // too much shared memory
-        }
-      };
-      if (m <= 16)
-        for (const int cluster : {1, 2, 4, 8})
-          for (const int warps : {8, 16})
-            for (const int k_warps : {1, 2, 4, 8})
-              for (const int per_sm : {1, 2})
-                for (const int stages : {4, 8}) {
-                  if (per_sm == 2 && warps == 16) continue;
-                  if (cluster * k_warps > bench.layout.chunks || cluster * k_warps * warps > 256) continue;
-                  attempt({.kind = WoqPlan::Kind::kSmall, .tokens = m <= 8 ? 8 : 16, .cluster = cluster, .stages = stages, .warps = warps, .k_warps = k_warps,
-                           .clusters = (cluster == 8 ? 16 : 132 / cluster) * per_sm});
-                }
-      if (m >= 16)
-        for (const int tokens : {32, 64, 128})
-          for (const int cluster : {1, 2, 4, 8})
-            for (const int stages : {3, 4, 5, 8}) {
-              if (tokens / 4 > m || tokens * 8 < m) continue;
-              attempt({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .cluster = cluster, .stages = stages});
-              if (cluster == 1) attempt({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .share = 2, .stages = stages});
-            }
-      if (results.empty()) continue;
-      std::sort(results.begin(), results.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-      std::printf("%lldx%lld m=%lld floor %.2f:", static_cast<long long>(n), static_cast<long long>(k), static_cast<long long>(m), bench.floor_us(m));
-      for (size_t i = 0; i < results.size() && i < 4; ++i) std::printf("  %.2f %s", results[i].first, results[i].second.describe().c_str());
-      WoqPlan early = results[0].second;
-      early.early_weights = true;
-      std::printf("  | early %.2f | chosen %.2f\n", bench.time(m, early), bench.time(m, woq_choose({.layout = bench.layout, .bf16 = bf16, .m = m})));
-      std::fflush(stdout);
-    }
-  }
+// Plans that might win at m.
+std::vector<WoqPlan> candidates(const Bench& bench, int64_t m) {
+  std::vector<WoqPlan> plans;
+  const int chunks = bench.layout.chunks;
+  if (m <= 16)
+    for (const int cluster : {1, 2, 4, 8})
+      for (const int warps : {8, 16})
+        for (const int k_warps : {1, 2, 4, 8})
+          for (const int stages : {3, 4, 6}) {
+            if (cluster * k_warps * 2 > chunks || (cluster >= 4 && stages == 3)) continue;
+            plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = m <= 8 ? 8 : 16, .cluster = cluster, .stages = stages, .warps = warps, .k_warps = k_warps,
+                             .clusters = cluster == 8 ? 16 : 132 / cluster});
+          }
+  if (m >= 16)
+    for (const int tokens : {32, 64, 128})
+      for (const int cluster : {1, 2, 4}) {
+        if (tokens / 2 > m && tokens > 32) continue;
+        if (tokens * 2 < m && tokens < 128) continue;
+        if (m >= 512 && cluster == 4) continue;
+        for (const int stages : {4, 5}) plans.push_back({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .cluster = cluster, .stages = stages});
+      }
+  return plans;
 }
 
-void table(const std::string& name, const QuantScheme& scheme, bool bf16, bool early, bool rival) {
+// A line a shape: for each m the time of the chosen plan, then the best of the candidates if that is more than 3 % faster.
+void table(const std::string& name, const QuantScheme& scheme, bool bf16, bool tune, bool early, bool rival) {
   const std::vector<int64_t> ms = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
-  double logs[3] = {};
+  double logs[2][3] = {};
   int counts[3] = {};
-  std::printf("%s %s%s: microseconds, (time over floor), [cuBLASLt bf16]\n", name.c_str(), bf16 ? "bf16" : "f16", early ? ", early weights" : "");
+  std::printf("%s %s%s: m: microseconds (over floor) [cuBLASLt bf16] {best other plan}\n", name.c_str(), bf16 ? "bf16" : "f16", early ? " early" : "");
   for (const auto& [n, k] : kShapes) {
     const Bench bench(scheme, bf16, n, k, 4096);
     std::printf("%lldx%lld", static_cast<long long>(n), static_cast<long long>(k));
     for (const int64_t m : ms) {
-      WoqPlan plan = woq_choose({.layout = bench.layout, .bf16 = bf16, .m = m});
+      const WoqProblem problem{.layout = bench.layout, .bf16 = bf16, .m = m};
+      WoqPlan plan = woq_choose(problem);
       plan.early_weights = early;
-      const double us = bench.time(m, plan), ratio = us / bench.floor_us(m);
+      const double us = bench.time(m, plan), floor = bench.floor_us(m);
+      double best = us;
+      WoqPlan best_plan = plan;
+      if (tune && m != 2 && m != 4 && m != 8)
+        for (WoqPlan other : candidates(bench, m)) {
+          other.early_weights = early;
+          if (!woq_fits(problem, other)) continue;
+          const double other_us = bench.time(m, other);
+          if (other_us < best) best = other_us, best_plan = other;
+        }
       const int band = m <= 16 ? 0 : m <= 256 ? 1 : 2;
-      logs[band] += std::log(ratio);
+      logs[0][band] += std::log(us / floor);
+      logs[1][band] += std::log(best / floor);
       ++counts[band];
-      std::printf(" | %lld: %.2f (%.2f)", static_cast<long long>(m), us, ratio);
+      std::printf(" | %lld: %.2f (%.2f)", static_cast<long long>(m), us, us / floor);
       if (rival) std::printf(" [%.1f]", time_cublaslt(m, n, k));
+      if (best < 0.97 * us) std::printf(" {%.2f %s}", best, best_plan.describe().c_str());
     }
     std::printf("\n");
     std::fflush(stdout);
   }
-  std::printf("%s geometric mean of time over floor: m 1-16 %.3f, 32-256 %.3f, >= 512 %.3f\n\n", name.c_str(), std::exp(logs[0] / counts[0]),
-              std::exp(logs[1] / counts[1]), std::exp(logs[2] / counts[2]));
+  for (int which = 0; which < (tune ? 2 : 1); ++which)
+    std::printf("%s%s, %s plans: geometric mean of time over floor: m 1-16 %.3f, 32-256 %.3f, >= 512 %.3f\n", name.c_str(), early ? " early" : "",
+                which == 0 ? "chosen" : "best", std::exp(logs[which][0] / counts[0]), std::exp(logs[which][1] / counts[1]), std::exp(logs[which][2] / counts[2]));
 }
 
 }  // namespace
@@ -250,10 +239,7 @@ int run_bench(const std::vector<std::string>& arguments) {
   const auto has = [&](const char* word) { return std::find(arguments.begin(), arguments.end(), word) != arguments.end(); };
   const QuantScheme scheme = parse_scheme(name);
   const bool bf16 = !has("f16");
-  if (has("sweep"))
-    sweep(scheme, bf16);
-  else
-    table(name, scheme, bf16, has("early"), has("rival"));
+  table(name, scheme, bf16, has("sweep"), has("early"), has("rival"));
   return 0;
 }
 

@@ -145,9 +145,6 @@ std::vector<WoqPlan> plans_for(const WoqProblem& problem, bool every) {
     if (cluster > chunks) break;
     for (const int tokens : {32, 64, 128})
       plans.push_back({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .cluster = cluster, .stages = tokens == 128 ? 3 : 2});
-    if (cluster == 1 && problem.layout.strips % 8 == 0)
-      for (const int tokens : {32, 64, 128})
-        plans.push_back({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .share = 2, .stages = 3});
     for (const int tokens : {8, 16}) {
       if (problem.m > tokens) continue;
       plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = tokens, .cluster = cluster, .stages = 3, .warps = 8, .k_warps = cluster == 1 ? 4 : 1, .clusters = 3});
@@ -193,7 +190,7 @@ void check_weight(const std::string& scheme_name, bool bf16, bool exact, int64_t
                  .verdict = &verdict, .name = cat(scheme_name, bf16 ? " bf16 " : " f16 ", n, "x", k, exact ? " exact" : " random"), .exact = exact};
     bool with_bias = m % 2 == 1;
     for (const WoqPlan& plan : plans_for(c.problem, every)) {
-      if (!wanted(plan)) continue;
+      if (!wanted(plan) || !woq_fits(c.problem, plan)) continue;
       current = cat(c.name, " m=", m, " ", plan.describe());
       run_plan(c, plan, with_bias, every && m % 4 == 1 ? 5 : 0, totals);
       with_bias = !with_bias;

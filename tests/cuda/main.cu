@@ -17,6 +17,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
-  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | wgmma] | bench [scheme] [bf16|f16] [sweep]\n");
+  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | wgmma] | bench [scheme] [f16] [sweep] [early] [rival]\n");
   return 2;
 }

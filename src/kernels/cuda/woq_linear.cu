@@ -49,9 +49,9 @@ WgmmaShared wgmma_shared(const WoqLayout& layout, const WoqPlan& plan) {
 
 const void* kernel_of(const WoqProblem& problem, const WoqPlan& plan) {
   const WoqLayout& layout = problem.layout;
-  if (plan.kind == WoqPlan::Kind::kSmall)
-    return problem.bf16 ? woq_small_bf16(layout.bits, plan.tokens) : woq_small_f16(layout.bits, plan.tokens);
   const int groups = std::max(layout.groups, 1);
+  if (plan.kind == WoqPlan::Kind::kSmall)
+    return problem.bf16 ? woq_small_bf16(layout.bits, groups, plan.tokens) : woq_small_f16(layout.bits, groups, plan.tokens);
   if (problem.bf16) return layout.bits == 4 ? woq_wgmma_bf16_w4(groups, plan.tokens) : woq_wgmma_bf16_w8(groups, plan.tokens);
   return layout.bits == 4 ? woq_wgmma_f16_w4(groups, plan.tokens) : woq_wgmma_f16_w8(groups, plan.tokens);
 }
@@ -99,7 +99,6 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
     fail(Code::kUsage, "weight-only linear: weights must be aligned to 128 bytes, x and y to 16");
   const bool small = plan.kind == WoqPlan::Kind::kSmall;
   if (!is_power_of_two_upto(plan.cluster, 8) || plan.stages < 2 || plan.cluster > layout.chunks ||
-      (plan.share != 1 && (plan.share != 2 || small || plan.cluster != 1 || layout.strips % 8 != 0)) ||
       (small && (problem.m > plan.tokens || !is_power_of_two_upto(plan.warps, 16) || plan.warps < 8 ||
                  !is_power_of_two_upto(plan.k_warps, plan.warps) || plan.clusters < 1)))
     fail(Code::kUsage, "weight-only linear: plan cannot run: ", plan.describe());
@@ -110,34 +109,40 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
 std::string WoqPlan::describe() const {
   if (kind == Kind::kSmall)
     return cat("small t", tokens, " c", cluster, "x", clusters, " w", warps, "/", k_warps, " s", stages, early_weights ? " early" : "");
-  return cat("wgmma t", tokens, " c", cluster, share == 2 ? " pairs" : "", " s", stages, early_weights ? " early" : "");
+  return cat("wgmma t", tokens, " c", cluster, " s", stages, early_weights ? " early" : "");
 }
 
 uint64_t woq_workspace_bytes(const WoqProblem&) { return 0; }
 
+bool woq_fits(const WoqProblem& problem, const WoqPlan& plan) {
+  const int bytes = plan.kind == WoqPlan::Kind::kSmall ? small_shared(problem.layout, plan).bytes : wgmma_shared(problem.layout, plan).bytes;
+  return bytes <= kSharedLimit;
+}
+
+// Rules read off the sweep in docs/perf.md; they look at m only through the tile.
 WoqPlan woq_choose(const WoqProblem& problem) {
   const WoqLayout& layout = problem.layout;
-  WoqPlan plan;
-  if (problem.m <= 16) {
-    plan.kind = WoqPlan::Kind::kSmall;
-    plan.tokens = problem.m <= 8 ? 8 : 16;
-    plan.warps = 8;
-    plan.cluster = 8;
-    while (plan.cluster > layout.chunks) plan.cluster /= 2;
-    plan.clusters = std::min(128 / plan.cluster, static_cast<int>(layout.strips));
-    // Few strips a cluster: let the warps of a CTA split k too.
-    const int strips = std::max(1, layout.strips / plan.clusters);
-    while (plan.k_warps < plan.warps && plan.warps / plan.k_warps > strips && layout.chunks / plan.cluster > plan.k_warps) plan.k_warps *= 2;
-    for (plan.stages = 8; plan.stages > 2 && small_shared(layout, plan).bytes > kSharedLimit;) --plan.stages;
-    if (small_shared(layout, plan).bytes <= kSharedLimit) return plan;
+  // Nine rows or more with a long k, or with 8 bits: a CTA's slice of x leaves too little room for the rings.
+  if (problem.m <= 8 || (problem.m <= 16 && layout.bits == 4 && layout.k <= 4096)) {
+    for (int cluster = layout.k <= 4096 && problem.m <= 8 && layout.bits == 4 ? 1 : 2; cluster <= 8; cluster *= 2) {
+      WoqPlan plan{.kind = WoqPlan::Kind::kSmall, .tokens = problem.m <= 8 ? 8 : 16, .cluster = cluster};
+      while (plan.cluster > layout.chunks) plan.cluster /= 2;
+      plan.clusters = std::min(plan.cluster == 8 ? 16 : kSms / plan.cluster, static_cast<int>(layout.strips));
+      const int strips = (layout.strips + plan.clusters - 1) / plan.clusters;
+      plan.warps = layout.k <= 4096 && strips > 2 ? 16 : 8;
+      // One round of strips where possible; the warps that are left split k.
+      while (plan.k_warps * 2 <= 8 && plan.warps / (plan.k_warps * 2) >= strips && layout.chunks / plan.cluster >= plan.k_warps * 2) plan.k_warps *= 2;
+      for (plan.stages = 4; plan.stages >= 3; --plan.stages)
+        if (woq_fits(problem, plan)) return plan;
+    }
   }
-  plan = WoqPlan{};
-  plan.kind = WoqPlan::Kind::kWgmma;
-  plan.tokens = problem.m <= 32 ? 32 : problem.m <= 64 ? 64 : 128;
-  const int64_t tiles = layout.strips / 4 * ((problem.m + plan.tokens - 1) / plan.tokens);
-  while (plan.cluster < 8 && tiles * plan.cluster * 2 <= kSms && layout.chunks >= plan.cluster * 4) plan.cluster *= 2;
-  if (plan.cluster == 1 && layout.strips % 8 == 0 && problem.m > 128) plan.share = 2;
-  for (plan.stages = 10; plan.stages > 2 && wgmma_shared(layout, plan).bytes > kSharedLimit;) --plan.stages;
+  WoqPlan plan{.kind = WoqPlan::Kind::kWgmma, .tokens = problem.m <= 32 ? 32 : problem.m <= 64 ? 64 : 128, .stages = 4};
+  const auto tiles = [&] { return layout.strips / 4 * ((problem.m + plan.tokens - 1) / plan.tokens); };
+  while (plan.tokens > 32 && tiles() * 4 <= kSms) plan.tokens /= 2;
+  // Two CTAs split k where that fills the last wave better.
+  const auto waves = [&](int cluster) { return static_cast<double>((tiles() * cluster + kSms - 1) / kSms) / cluster; };
+  if (layout.chunks >= 8 && waves(2) < 0.8 * waves(1)) plan.cluster = 2;
+  while (plan.stages > 2 && !woq_fits(problem, plan)) --plan.stages;
   return plan;
 }
 
@@ -152,7 +157,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   config.stream = stream;
   config.attrs = attributes;
   attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
-  attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster * plan.share), 1, 1};
+  attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster), 1, 1};
   if (plan.early_weights) {
     attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
@@ -216,7 +221,6 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   args.has_zeros = layout.has_zeros;
   args.scale_is_bf16 = layout.scale_is_bf16;
   args.cluster = plan.cluster;
-  args.share = plan.share;
   args.stages = plan.stages;
   args.stage_bytes = shared.stage_bytes;
   args.token_tiles = static_cast<int32_t>((problem.m + plan.tokens - 1) / plan.tokens);

@@ -25,7 +25,6 @@ struct WoqPlan {
   enum class Kind : uint8_t { kSmall, kWgmma } kind = Kind::kSmall;
   int tokens = 8;        // tile along m. kSmall: 8, 16; kWgmma: 32, 64, 128
   int cluster = 1;       // CTAs that split k: 1, 2, 4, 8
-  int share = 1;         // kWgmma: 2: pairs of CTAs with the same tokens load x together; then cluster is 1
   int stages = 4;        // of the pipeline (kSmall: per warp)
   int warps = 8;         // kSmall: warps of a CTA, 8 or 16
   int k_warps = 1;       // kSmall: warps that split k inside a CTA
@@ -36,6 +35,7 @@ struct WoqPlan {
 };
 
 WoqPlan woq_choose(const WoqProblem& problem);
+bool woq_fits(const WoqProblem& problem, const WoqPlan& plan);  // false: more shared memory than there is
 uint64_t woq_workspace_bytes(const WoqProblem& problem);  // 0: the kernels need none
 
 struct WoqOperands {

@@ -28,7 +28,7 @@ struct SmallArgs {
 
 constexpr int kSumStride = 36;  // floats of a token's 32 rows: 36 keeps the lanes of a fragment in different banks
 
-template <class Act, int kBits, int kTiles>
+template <class Act, int kBits, int kGroups, int kTiles>
 __global__ void __launch_bounds__(512, 1) woq_small_kernel(const __grid_constant__ SmallArgs args) {
   using namespace ptx;
   extern __shared__ __align__(128) uint8_t small_memory[];
@@ -107,7 +107,6 @@ __global__ void __launch_bounds__(512, 1) woq_small_kernel(const __grid_constant
   };
 
   const int group_row = lane / 4;  // rows r and r + 8 of each half
-  const int steps_in_group = args.groups == 0 ? 8 : 8 / args.groups;
   const uint32_t x_lane = base + static_cast<uint32_t>((lane % 8) * args.x_stride + (lane / 8) * 16);
   int stage = 0;
   uint32_t parity = 0;
@@ -115,71 +114,76 @@ __global__ void __launch_bounds__(512, 1) woq_small_kernel(const __grid_constant
     const int strip = first + round * slots + slot;
     float total[2][kTiles][4] = {};
     if (strip < last && begin < end) {
-      float2 scale[2] = {};
-      ZeroTerms zero[2];
+      float2 scale[kGroups][2] = {};
+      ZeroTerms zero[kGroups][2];
+#pragma unroll
       for (int half = 0; half < 2; ++half) {
-        zero[half] = Dequant<Act, kBits>::terms(Dequant<Act, kBits>::kMiddle, Dequant<Act, kBits>::kMiddle);
+#pragma unroll
+        for (int group = 0; group < kGroups; ++group)
+          zero[group][half] = Dequant<Act, kBits>::terms(Dequant<Act, kBits>::kMiddle, Dequant<Act, kBits>::kMiddle);
         if (args.groups != 0) continue;
         const int64_t row = static_cast<int64_t>(strip) * kStripRows + half * 16 + group_row;
         const float* scales = reinterpret_cast<const float*>(args.packed + args.tail);
-        scale[half] = {scales[row], scales[row + 8]};
+        scale[0][half] = {scales[row], scales[row + 8]};
         const uint8_t* zeros = args.packed + args.tail_zeros;
-        if (args.has_zeros) zero[half] = Dequant<Act, kBits>::terms(zeros[row], zeros[row + 8]);
+        if (args.has_zeros) zero[0][half] = Dequant<Act, kBits>::terms(zeros[row], zeros[row + 8]);
       }
       for (int chunk = begin; chunk < end; ++chunk) {
         const uint32_t record = ring + static_cast<uint32_t>(stage * args.stage_bytes);
         const uint32_t x_chunk = x_lane + static_cast<uint32_t>((chunk - low) * kChunkCols * 2);
         barrier_wait(barriers + stage * 8, parity);
-        float sum[2][kTiles][4] = {};
+        const uint8_t* bytes = small_memory + (record - base);
+        if (args.groups != 0) {
 #pragma unroll
-        for (int pair = 0; pair < 4; ++pair) {  // 32 columns: two steps of 16
-          if (args.groups != 0 && (2 * pair) % steps_in_group == 0) {
-            const int group = 2 * pair / steps_in_group;
-            const uint32_t scales = record + static_cast<uint32_t>(args.code_bytes);
+          for (int group = 0; group < kGroups; ++group)
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
-              const uint32_t at = static_cast<uint32_t>((group * 2 + half) * 8 + group_row);
-              scale[half] = scales_of(load_shared4(scales + at * 4), args.scale_is_bf16 != 0);
+              const int at = (group * 2 + half) * 8 + group_row;
+              const uint8_t* scales = bytes + args.code_bytes;
+              scale[group][half] = scales_of(*reinterpret_cast<const uint32_t*>(scales + at * 4), args.scale_is_bf16 != 0);
               if (args.has_zeros) {
-                const uint32_t zeros = load_shared2(scales + static_cast<uint32_t>(64 * args.groups) + at * 2);
-                zero[half] = Dequant<Act, kBits>::terms(zeros & 255, zeros >> 8);
+                const uint32_t zeros = *reinterpret_cast<const uint16_t*>(scales + 64 * kGroups + at * 2);
+                zero[group][half] = Dequant<Act, kBits>::terms(zeros & 255, zeros >> 8);
               }
             }
-          }
-          uint32_t words[2][kBits];  // [half]: the lane's codes of 32 columns, kBits / 4 words a step
+        }
+        // One basic block from here: the compiler may start the loads of later columns while it multiplies earlier ones.
+        float sum[2][kTiles][4] = {};
 #pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            if constexpr (kBits == 8) {
-              const uint4 v = load_shared16(record + static_cast<uint32_t>((pair * 2 + half) * kUnitBytes + lane * 16));
-              words[half][0] = v.x, words[half][1] = v.y, words[half][2] = v.z, words[half][3] = v.w;
-            } else {
-              uint32_t address = record + static_cast<uint32_t>(((pair / 2) * 2 + half) * kUnitBytes + lane * 16 + (pair % 2) * 8);
-              asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(words[half][0]), "=r"(words[half][1]) : "r"(address) : "memory");
+        for (int span = 0; span < 2; ++span) {  // 64 columns: four steps of 16
+          uint32_t words[2][kBits];             // [half]: the lane's codes, kBits / 4 words a step
+#pragma unroll
+          for (int half = 0; half < 2; ++half)
+#pragma unroll
+            for (int part = 0; part < kBits / 4; ++part) {
+              const uint4 v = *reinterpret_cast<const uint4*>(bytes + ((span * (kBits / 4) + part) * 2 + half) * kUnitBytes + lane * 16);
+              words[half][4 * part] = v.x, words[half][4 * part + 1] = v.y, words[half][4 * part + 2] = v.z, words[half][4 * part + 3] = v.w;
             }
-          }
-          uint32_t b[kTiles][4];
+          uint32_t b[2][kTiles][4];
 #pragma unroll
-          for (int tile = 0; tile < kTiles; ++tile)
-            load_matrices(b[tile], x_chunk + static_cast<uint32_t>(tile * 8 * args.x_stride + pair * 64));
+          for (int pair = 0; pair < 2; ++pair)
 #pragma unroll
-          for (int step = 0; step < 2; ++step) {
+            for (int tile = 0; tile < kTiles; ++tile)
+              load_matrices(b[pair][tile], x_chunk + static_cast<uint32_t>(tile * 8 * args.x_stride + (span * 2 + pair) * 64));
+#pragma unroll
+          for (int step = 0; step < 4; ++step) {
+            const int group = (span * 4 + step) * kGroups / 8;
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
               uint32_t a[4];
-              Dequant<Act, kBits>::run(a, &words[half][step * (kBits / 4)], zero[half]);
+              Dequant<Act, kBits>::run(a, &words[half][step * (kBits / 4)], zero[group][half]);
 #pragma unroll
               for (int tile = 0; tile < kTiles; ++tile)
-                mma16816<Act>(sum[half][tile], a, b[tile][2 * step], b[tile][2 * step + 1]);
+                mma16816<Act>(sum[half][tile], a, b[step / 2][tile][2 * (step % 2)], b[step / 2][tile][2 * (step % 2) + 1]);
             }
-          }
-          if ((2 * pair + 2) % steps_in_group == 0) {
+            if ((span * 4 + step + 1) % (8 / kGroups) != 0) continue;  // the end of a group
 #pragma unroll
             for (int half = 0; half < 2; ++half)
 #pragma unroll
               for (int tile = 0; tile < kTiles; ++tile)
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
-                  total[half][tile][i] = fmaf(i < 2 ? scale[half].x : scale[half].y, sum[half][tile][i], total[half][tile][i]);
+                  total[half][tile][i] = fmaf(i < 2 ? scale[group][half].x : scale[group][half].y, sum[half][tile][i], total[half][tile][i]);
                   sum[half][tile][i] = 0.0f;
                 }
           }

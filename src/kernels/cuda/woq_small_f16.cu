@@ -3,13 +3,24 @@
 #include "kernels/cuda/woq_table.h"
 
 namespace octavo::cuda {
+namespace {
 
-const void* woq_small_f16(int bits, int tokens) {
-  if (bits == 4 && tokens == 8) return reinterpret_cast<const void*>(&woq_small_kernel<__half, 4, 1>);
-  if (bits == 4 && tokens == 16) return reinterpret_cast<const void*>(&woq_small_kernel<__half, 4, 2>);
-  if (bits == 8 && tokens == 8) return reinterpret_cast<const void*>(&woq_small_kernel<__half, 8, 1>);
-  if (bits == 8 && tokens == 16) return reinterpret_cast<const void*>(&woq_small_kernel<__half, 8, 2>);
+template <int kBits, int kGroups>
+const void* with_tokens(int tokens) {
+  if (tokens == 8) return reinterpret_cast<const void*>(&woq_small_kernel<__half, kBits, kGroups, 1>);
+  if (tokens == 16) return reinterpret_cast<const void*>(&woq_small_kernel<__half, kBits, kGroups, 2>);
   return nullptr;
+}
+
+template <int kBits>
+const void* with_groups(int groups, int tokens) {
+  return groups == 1 ? with_tokens<kBits, 1>(tokens) : groups == 2 ? with_tokens<kBits, 2>(tokens) : with_tokens<kBits, 4>(tokens);
+}
+
+}  // namespace
+
+const void* woq_small_f16(int bits, int groups, int tokens) {
+  return bits == 4 ? with_groups<4>(groups, tokens) : with_groups<8>(groups, tokens);
 }
 
 }  // namespace octavo::cuda

@@ -4,8 +4,7 @@
 // records of w by bulk copies, x by tensor copies in the 128-byte swizzle), two consumer warpgroups of 64 rows of w turn
 // codes into exact integers in the A fragment, multiply, and add scale * (sum of the group) in f32. The codes of the next
 // group are converted while the matrix unit works on this one. A cluster of C CTAs splits k; the partial sums meet in
-// shared memory and each CTA adds and writes a share of the tokens in rank order. Or (share = 2) a cluster is two CTAs with
-// neighbouring rows and the same tokens: each loads half of the columns of x for both, which halves the traffic from L2.
+// shared memory and each CTA adds and writes a share of the tokens in rank order.
 #pragma once
 #include "kernels/cuda/device/dequant.cuh"
 #include "kernels/cuda/device/ptx.cuh"
@@ -21,7 +20,7 @@ struct WgmmaArgs {
   int64_t ldy, n;
   uint64_t tail, tail_zeros;
   int32_t m, chunks, code_bytes, record_bytes, groups, has_zeros, scale_is_bf16;
-  int32_t cluster, share, stages, stage_bytes, token_tiles;  // cluster: CTAs that split k; one of cluster and share is 1
+  int32_t cluster, stages, stage_bytes, token_tiles;
   uint32_t barriers_at;
 };
 
@@ -38,9 +37,8 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
   const uint32_t base = shared_address(wgmma_memory);
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int cluster = args.cluster, rank = cluster == 1 ? 0 : static_cast<int>(cluster_rank());
-  const int share = args.share, me = share == 1 ? 0 : static_cast<int>(cluster_rank());
-  const int tile = static_cast<int>(blockIdx.x) / (cluster * share);
-  const int row_tile = tile / args.token_tiles * share + me, token0 = tile % args.token_tiles * kTokens;
+  const int tile = static_cast<int>(blockIdx.x) / cluster;
+  const int row_tile = tile / args.token_tiles, token0 = tile % args.token_tiles * kTokens;
   const int low = args.chunks * rank / cluster, high = args.chunks * (rank + 1) / cluster;
   const uint32_t full = base + args.barriers_at, empty = full + static_cast<uint32_t>(args.stages) * 8;
 
@@ -48,16 +46,11 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     prefetch_map(&x_map);
     for (int stage = 0; stage < args.stages; ++stage) {
       barrier_init(full + stage * 8, 1);
-      barrier_init(empty + stage * 8, static_cast<uint32_t>(8 * share));  // one arrival a consumer warp
+      barrier_init(empty + stage * 8, 8);  // one arrival a consumer warp
     }
     fence_barrier_init();
   }
-  if (share == 1) {
-    __syncthreads();
-  } else {
-    cluster_arrive();
-    cluster_wait();
-  }
+  __syncthreads();
 
   if (warp < 4) {
     // ---- producer
@@ -74,10 +67,6 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
       };
       const auto fetch_x = [&](int chunk, int stage) {
         const uint32_t to = base + static_cast<uint32_t>(stage * args.stage_bytes);
-        if (share == 2) {
-          tensor_copy_to_all(to + static_cast<uint32_t>(me) * kHalfX, &x_map, chunk * kChunkCols + me * 64, token0, full + stage * 8, 3);
-          return;
-        }
         tensor_copy(to, &x_map, chunk * kChunkCols, token0, full + stage * 8);
         tensor_copy(to + kHalfX, &x_map, chunk * kChunkCols + 64, token0, full + stage * 8);
       };
@@ -148,6 +137,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     // Multiplies group `unit` with fragments a, and converts the next one into next_a meanwhile.
     const auto advance = [&](uint32_t (&a)[kSteps][4], float2& scale, uint32_t (&next_a)[kSteps][4], float2& next_scale, int unit) {
       const uint32_t x_stage = base + static_cast<uint32_t>(stage * args.stage_bytes);
+      pin(a);
       wgmma_fence();
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
@@ -169,10 +159,10 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         convert(next_a, next_scale, base + static_cast<uint32_t>(stage * args.stage_bytes), group);
       }
       wgmma_wait();
-      if (group == 0 && lane < share) {  // lane i: the producer of CTA i
-        if (lane == me || share == 1) barrier_arrive(empty + done * 8);
-        else barrier_arrive_in_cluster(in_cta(empty + done * 8, static_cast<uint32_t>(lane)));
-      }
+      pin(sum);
+      pin(a);
+      __syncwarp();  // lane 0 speaks for the reads of all lanes
+      if (group == 0 && lane == 0) barrier_arrive(empty + done * 8);
 #pragma unroll
       for (int i = 0; i < kSums; ++i) total[i] = fmaf((i & 2) == 0 ? scale.x : scale.y, sum[i], total[i]);
     };
@@ -211,8 +201,8 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         const Act* bias = static_cast<const Act*>(args.bias) + row;
         sum.x += from_act(bias[0]), sum.y += from_act(bias[1]), sum.z += from_act(bias[2]), sum.w += from_act(bias[3]);
       }
-      Act out[4] = {to_act<Act>(sum.x), to_act<Act>(sum.y), to_act<Act>(sum.z), to_act<Act>(sum.w)};
-      memcpy(static_cast<Act*>(args.y) + (token0 + token) * args.ldy + row, out, 8);
+      uint2* y = reinterpret_cast<uint2*>(static_cast<Act*>(args.y) + (token0 + token) * args.ldy + row);
+      *y = make_uint2(pair_of<Act>(sum.x, sum.y), pair_of<Act>(sum.z, sum.w));
     }
   }
   cluster_arrive();  // no CTA leaves while another reads its sums

@@ -130,6 +130,11 @@ __device__ __forceinline__ Act to_act(float value) {
   else return __float2bfloat16_rn(value);
 }
 template <class Act>
+__device__ __forceinline__ uint32_t pair_of(float first, float second) {
+  if constexpr (__is_same(Act, __half)) return bits_as<uint32_t>(__floats2half2_rn(first, second));
+  else return bits_as<uint32_t>(__floats2bfloat162_rn(first, second));
+}
+template <class Act>
 __device__ __forceinline__ float from_act(Act value) {
   if constexpr (__is_same(Act, __half)) return __half2float(value);
   else return __bfloat162float(value);
