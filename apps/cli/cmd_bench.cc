@@ -1,44 +1,25 @@
 // octavo bench and kernels: how fast.
-#include <fstream>
-
 #include "command.h"
 
 namespace octavo::cli {
 namespace {
 
-struct Options {
-  api::BenchRequest request;
-  std::string csv;
-};
-
 std::string number(const Json& run, const char* key, int digits) { return fixed(run.at(key).as_double(), digits); }
 
-void write_csv(const Json& result, const std::string& path) {
-  std::ofstream out(path);
-  out << "batch,input,output,prefill_tokens_per_second,decode_tokens_per_second,decode_ms_p50,decode_ms_p99\n";
-  for (const Json& run : result.at("runs").as_array())
-    out << run.at("batch").as_int() << ',' << run.at("input").as_int() << ',' << run.at("output").as_int() << ','
-        << number(run, "prefill_tokens_per_second", 2) << ',' << number(run, "decode_tokens_per_second", 2) << ','
-        << number(run, "decode_ms_p50", 4) << ',' << number(run, "decode_ms_p99", 4) << '\n';
-  out.close();
-  if (!out) throw Error(Code::kIo, "cannot write " + path);
-}
-
 void add_bench_command(Cli& cli) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<api::BenchRequest>();
   CLI::App* command = cli.add("bench", "Prefill and decode speed over a grid of batch and input sizes",
                               "  octavo bench model-w4 --batch 1 --input 512 --output 128\n"
                               "  octavo bench model-w4 --batch 1,2,4,8 --input 32,512 --csv speed.csv\n");
-  command->add_option("MODEL", options->request.model, "Model directory or GGUF file")->required();
-  command->add_option("--batch", options->request.batch, "Sequences that run together")->delimiter(',')->capture_default_str();
-  command->add_option("--input", options->request.input, "Prompt tokens of each")->delimiter(',')->capture_default_str();
-  command->add_option("--output", options->request.output, "Tokens generated after it")->capture_default_str();
-  command->add_option("--repeats", options->request.repeats, "Repeats; medians are reported")->capture_default_str();
+  command->add_option("MODEL", options->model, "Model directory or GGUF file")->required();
+  command->add_option("--batch", options->batch, "Sequences that run together")->delimiter(',')->capture_default_str();
+  command->add_option("--input", options->input, "Prompt tokens of each")->delimiter(',')->capture_default_str();
+  command->add_option("--output", options->output, "Tokens generated after it")->capture_default_str();
+  command->add_option("--repeats", options->repeats, "Repeats; medians are reported")->capture_default_str();
   command->add_option("--csv", options->csv, "Write the table as CSV");
   command->callback([&cli, options] {
     cli.chosen = [&cli, options] {
-      const Json result = api::bench(options->request, cli.context());
-      if (!options->csv.empty()) write_csv(result, options->csv);
+      const Json result = api::bench(*options, cli.context());
       const Json& machine = result.at("machine");
       std::string text = machine.at("cpu").as_string() + ", " + std::to_string(result.at("threads").as_int()) + " threads, " +
                          machine.at("isa").as_string() + ", weights " + human_bytes(result.at("weight_bytes").as_double()) +

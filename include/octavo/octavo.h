@@ -119,6 +119,7 @@ struct BenchRequest {
   std::vector<int64_t> batch{1}, input{512};
   int64_t output = 128;
   int repeats = 3;
+  std::string csv;                     // also write the runs as this CSV file
 };
 // {model, machine, weight_bytes, peak_bytes, runs: [{batch, input, output, prefill_tokens_per_second,
 //  decode_tokens_per_second, decode_ms_p50, decode_ms_p99}]}: medians over repeats, random token ids

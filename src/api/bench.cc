@@ -4,6 +4,7 @@
 
 #include "api/loaded.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/host_environment.h"
 
 namespace octavo::api {
@@ -51,6 +52,20 @@ Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, u
     timing.steps.push_back(seconds_since(step_start));
   }
   return timing;
+}
+
+// The runs as lines; a file under this name is replaced whole or not at all.
+void write_csv(const Json& runs, const std::string& path) {
+  static constexpr const char* kColumns[] = {"batch", "input", "output", "prefill_tokens_per_second",
+                                             "decode_tokens_per_second", "decode_ms_p50", "decode_ms_p99"};
+  std::string text;
+  for (const char* column : kColumns) text += cat(text.empty() ? "" : ",", column);
+  for (const Json& run : runs.as_array()) {
+    std::string line;
+    for (const char* column : kColumns) line += cat(line.empty() ? "" : ",", run.at(column).dump());
+    text += cat("\n", line);
+  }
+  write_file(path, text + "\n");
 }
 
 }  // namespace
@@ -101,6 +116,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   out.set("repeats", request.repeats);
   out.set("weight_bytes", loaded.forward->weight_bytes());
   out.set("peak_bytes", peak_resident_bytes());
+  if (!request.csv.empty()) write_csv(runs, request.csv);
   out.set("runs", std::move(runs));
   return out;
 }

@@ -150,6 +150,18 @@ class Commands(Case):
         for run in result["runs"]:
             self.assertGreater(run["decode_tokens_per_second"], 0)
 
+    def test_bench_replaces_its_csv_whole(self):
+        csv = self.folder / "speed.csv"
+        csv.write_text("earlier\n")
+        held = open(csv)
+        self.octavo("bench", self.model, "--input", "16", "--output", "2", "--repeats", "1", "--csv", csv)
+        lines = csv.read_text().splitlines()
+        self.assertEqual(lines[0].split(",")[:3], ["batch", "input", "output"])
+        self.assertEqual(lines[1].split(",")[:3], ["1", "16", "2"])
+        self.assertEqual(held.read(), "earlier\n", "the earlier file was written over in place")
+        held.close()
+        self.octavo("bench", self.model, "--input", "16", "--output", "2", "--repeats", "1", "--csv", self.folder / "no" / "x", code=4)
+
     def test_kernels_list(self):
         result = json.loads(self.octavo("kernels", "--json", "list")[0])
         self.assertTrue(any(kernel["available"] for kernel in result["kernels"]))

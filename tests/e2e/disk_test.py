@@ -1,5 +1,6 @@
 """Disks that are too small: refused before work starts, with the bytes needed and free. Runs in a mount namespace of its
 own, and is skipped where the system allows none."""
+import resource
 import shutil
 import subprocess
 import unittest
@@ -37,6 +38,14 @@ class SmallDisk(Case):
                                          "--json")
         self.assertEqual(code, 0, err)
         self.assertIn("out\n", out)
+
+    def test_more_shards_than_files_may_be_open(self):  # IO14
+        self.json("convert", self.model, "-o", self.folder / "hf", "--format", "hf", "--shard-bytes", 1)
+        shards = len(list((self.folder / "hf").glob("*.safetensors")))
+        self.assertGreater(shards, 16)
+        self.octavo("quantize", self.folder / "hf", "-o", self.folder / "out", "--scheme", "w8a16",
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16)))
+        self.assertTrue((self.folder / "out" / "config.json").exists())
 
 
 if __name__ == "__main__":
