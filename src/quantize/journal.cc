@@ -166,7 +166,7 @@ void Journal::lock() {
       lock_ = -1;
       if (reason != EWOULDBLOCK) fail(Code::kIo, quoted(file.native()), ": cannot lock: ", std::strerror(reason));
       fail(Code::kInvalid, quoted(folder_.native()), ": in use by another run (",
-           got > 0 ? std::string_view(holder, static_cast<size_t>(got)) : "it has not said which", ")");
+           got > 0 ? quoted(std::string_view(holder, static_cast<size_t>(got))) : "it has not said which", ")");
     }
     struct stat held {}, named {};
     if (::fstat(lock_, &held) == 0 && ::stat(file.c_str(), &named) == 0 && held.st_ino == named.st_ino) break;

@@ -1,5 +1,6 @@
 // FlatMap: 64-bit keys to small values, open addressing, no removal. For merges and tries of a vocabulary.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
