@@ -98,7 +98,7 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
   if (!aligned(o.packed, 128) || !aligned(o.x, 16) || !aligned(o.y, 16) || o.packed == nullptr || o.x == nullptr || o.y == nullptr)
     fail(Code::kUsage, "weight-only linear: weights must be aligned to 128 bytes, x and y to 16");
   const bool small = plan.kind == WoqPlan::Kind::kSmall;
-  if (!is_power_of_two_upto(plan.cluster, 8) || plan.stages < 2 || plan.cluster > layout.chunks ||
+  if (!woq_fits(problem, plan) || !is_power_of_two_upto(plan.cluster, 8) || plan.stages < 2 || plan.cluster > layout.chunks ||
       (small && (problem.m > plan.tokens || !is_power_of_two_upto(plan.warps, 16) || plan.warps < 8 ||
                  !is_power_of_two_upto(plan.k_warps, plan.warps) || plan.clusters < 1)))
     fail(Code::kUsage, "weight-only linear: plan cannot run: ", plan.describe());
@@ -115,6 +115,7 @@ std::string WoqPlan::describe() const {
 uint64_t woq_workspace_bytes(const WoqProblem&) { return 0; }
 
 bool woq_fits(const WoqProblem& problem, const WoqPlan& plan) {
+  if (plan.kind == WoqPlan::Kind::kSmall && plan.warps > small_max_warps(problem.layout.bits, plan.tokens)) return false;
   const int bytes = plan.kind == WoqPlan::Kind::kSmall ? small_shared(problem.layout, plan).bytes : wgmma_shared(problem.layout, plan).bytes;
   return bytes <= kSharedLimit;
 }

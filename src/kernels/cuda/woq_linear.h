@@ -35,7 +35,7 @@ struct WoqPlan {
 };
 
 WoqPlan woq_choose(const WoqProblem& problem);
-bool woq_fits(const WoqProblem& problem, const WoqPlan& plan);  // false: more shared memory than there is
+bool woq_fits(const WoqProblem& problem, const WoqPlan& plan);  // false: more shared memory or registers than there are
 uint64_t woq_workspace_bytes(const WoqProblem& problem);  // 0: the kernels need none
 
 struct WoqOperands {
