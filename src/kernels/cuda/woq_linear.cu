@@ -115,7 +115,7 @@ std::string WoqPlan::describe() const {
 uint64_t woq_workspace_bytes(const WoqProblem&) { return 0; }
 
 bool woq_fits(const WoqProblem& problem, const WoqPlan& plan) {
-  if (plan.kind == WoqPlan::Kind::kSmall && plan.warps > small_max_warps(problem.layout.bits, plan.tokens)) return false;
+  if (plan.kind == WoqPlan::Kind::kSmall && plan.warps > small_max_warps(problem.layout.bits, problem.layout.groups, plan.tokens)) return false;
   const int bytes = plan.kind == WoqPlan::Kind::kSmall ? small_shared(problem.layout, plan).bytes : wgmma_shared(problem.layout, plan).bytes;
   return bytes <= kSharedLimit;
 }
@@ -130,7 +130,7 @@ WoqPlan woq_choose(const WoqProblem& problem) {
       while (plan.cluster > layout.chunks) plan.cluster /= 2;
       plan.clusters = std::min(plan.cluster == 8 ? 16 : kSms / plan.cluster, static_cast<int>(layout.strips));
       const int strips = (layout.strips + plan.clusters - 1) / plan.clusters;
-      plan.warps = layout.k <= 4096 && strips > 2 ? 16 : 8;
+      plan.warps = layout.k <= 4096 && strips > 2 ? small_max_warps(layout.bits, layout.groups, plan.tokens) : 8;
       // One round of strips where possible; the warps that are left split k.
       while (plan.k_warps * 2 <= 8 && plan.warps / (plan.k_warps * 2) >= strips && layout.chunks / plan.cluster >= plan.k_warps * 2) plan.k_warps *= 2;
       for (plan.stages = 4; plan.stages >= 3; --plan.stages)

@@ -26,13 +26,15 @@ struct SmallArgs {
   uint32_t ring_at, sums_at, barriers_at;                   // offsets in shared memory; x is at 0
 };
 
-// Warps of a CTA at most: int8 with 16 tokens needs more than the 128 registers that 16 warps leave.
-inline constexpr int small_max_warps(int bits, int tokens) { return bits == 8 && tokens == 16 ? 8 : 16; }
+// Warps of a CTA at most: with 16 tokens, int8 and groups of 32 need more than the 128 registers that 16 warps leave.
+inline constexpr int small_max_warps(int bits, int groups, int tokens) {
+  return tokens == 16 && (bits == 8 || groups == 4) ? 8 : 16;
+}
 
 constexpr int kSumStride = 36;  // floats of a token's 32 rows: 36 keeps the lanes of a fragment in different banks
 
 template <class Act, int kBits, int kGroups, int kTiles>
-__global__ void __launch_bounds__(32 * small_max_warps(kBits, 8 * kTiles), 1) woq_small_kernel(const __grid_constant__ SmallArgs args) {
+__global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTiles), 1) woq_small_kernel(const __grid_constant__ SmallArgs args) {
   using namespace ptx;
   extern __shared__ __align__(128) uint8_t small_memory[];
   constexpr int kTokens = 8 * kTiles;
