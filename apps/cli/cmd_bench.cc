@@ -16,6 +16,7 @@ void add_bench_command(Cli& cli) {
   command->add_option("--input", options->input, "Prompt tokens of each")->delimiter(',')->capture_default_str();
   command->add_option("--output", options->output, "Tokens generated after it")->capture_default_str();
   command->add_option("--repeats", options->repeats, "Repeats; medians are reported")->capture_default_str();
+  add_act_option(command, options->act);
   command->add_option("--csv", options->csv, "Write the table as CSV");
   command->callback([&cli, options] {
     cli.chosen = [&cli, options] {

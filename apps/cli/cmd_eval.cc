@@ -41,6 +41,7 @@ void add_eval_command(Cli& cli) {
   command->add_option("--mode", request->mode, "hf or llamacpp")->capture_default_str();
   command->add_option("--kl", request->kl_reference, "Reference model for the KL divergence");
   command->add_option("--text", request->kl_text, "Text for --kl");
+  add_act_option(command, request->act);
   add_window_options(command, request->windows);
   command->add_option("--max-ppl", request->max_ppl, "Quality gate: exit code 5 above it");
   command->add_option("--max-kl", request->max_kl, "Quality gate: exit code 5 above it");
@@ -89,6 +90,12 @@ void add_compare(Cli& cli) {
 }
 
 }  // namespace
+
+void add_act_option(CLI::App* command, std::string& act) {
+  command->add_option("--act", act, "Activations of 4 and 8 bit linears: float, int8 (a scale a token) or int8-group "
+                      "(a scale a token and group); int8 is faster and costs some accuracy")
+      ->capture_default_str();
+}
 
 void add_window_options(CLI::App* command, api::Windows& windows) {
   command->add_option("--ctx", windows.ctx, "Tokens of a window")->capture_default_str();

@@ -51,6 +51,9 @@ void add_eval(Cli& cli);       // eval, compare
 void add_talk(Cli& cli);       // run, chat
 void add_bench(Cli& cli);      // bench, kernels
 
+// --act: activations of quantized linears.
+void add_act_option(CLI::App* command, std::string& act);
+
 // --ctx/--windows/--start/--stride, or the calibration's names for the same.
 void add_window_options(CLI::App* command, api::Windows& windows);
 

@@ -73,6 +73,7 @@ struct EvalRequest {
   std::string ppl_text;                // perplexity of this text
   std::string mode = "hf";             // "hf" | "llamacpp"
   std::string kl_reference, kl_text;   // KL(reference || model) on this text
+  std::string act = "float";           // activations of the model's quantized linears: "float" | "int8" | "int8-group"
   Windows windows;
   double max_ppl = 0, max_kl = 0;      // quality gates, 0: none; those not met are listed in "failed_gates"
 };
@@ -97,7 +98,7 @@ struct SamplingRequest {
 // A loaded model that talks.
 class Generator {
  public:
-  Generator(const std::string& model, const Context& context, bool kv_f16 = false);
+  Generator(const std::string& model, const Context& context, bool kv_f16 = false, const std::string& act = "float");
   ~Generator();
   // Continues `prompt`; with `chat`, wraps it as a user message in the model's template (kUnsupported without one).
   // Text pieces go to `sink` as they come (complete UTF-8). Returns {text, prompt_tokens, tokens, prefill_seconds,
@@ -119,6 +120,7 @@ struct BenchRequest {
   std::vector<int64_t> batch{1}, input{512};
   int64_t output = 128;
   int repeats = 3;
+  std::string act = "float";           // as in EvalRequest
   std::string csv;                     // also write the runs as this CSV file
 };
 // {model, machine, weight_bytes, peak_bytes, runs: [{batch, input, output, prefill_tokens_per_second,

@@ -80,7 +80,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   check("--output", request.output);
   check("--repeats", request.repeats);
   ThreadPool pool(context.threads);
-  const LoadedModel loaded = load_model(request.model, pool, context);
+  const LoadedModel loaded = load_model(request.model, pool, context, request.act);
   Json runs = Json::array();
   uint64_t state = 1;
   const double total = static_cast<double>(request.batch.size() * request.input.size()) * request.repeats;
@@ -111,6 +111,7 @@ Json bench(const BenchRequest& request, const Context& context) {
     }
   Json out = Json::object();
   out.set("model", request.model);
+  out.set("act", request.act);
   out.set("machine", machine());
   out.set("threads", pool.size());
   out.set("repeats", request.repeats);

@@ -27,11 +27,11 @@ struct Generator::Impl {
   std::unique_ptr<KvCache> kv;
   std::vector<int32_t> cached;
 
-  Impl(const std::string& model, const Context& context, bool kv_f16)
+  Impl(const std::string& model, const Context& context, bool kv_f16, const std::string& act)
       : pool(context.threads),
         path(model),
         start(std::chrono::steady_clock::now()),
-        loaded(load_model(model, pool, context)),
+        loaded(load_model(model, pool, context, act)),
         kv_elem(kv_f16 ? Elem::kF16 : Elem::kF32) {
     const Checkpoint& checkpoint = loaded.model.checkpoint();
     tokenizer = load_tokenizer(checkpoint);
@@ -151,10 +151,10 @@ struct Generator::Impl {
   int64_t context_tokens() const { return loaded.model.config().max_positions; }
 };
 
-Generator::Generator(const std::string& model, const Context& context, bool kv_f16)
+Generator::Generator(const std::string& model, const Context& context, bool kv_f16, const std::string& act)
     : impl_([&] {
         const HostEnvironment environment;
-        return std::make_unique<Impl>(model, context, kv_f16);
+        return std::make_unique<Impl>(model, context, kv_f16, act);
       }()) {}
 Generator::~Generator() = default;
 

@@ -7,9 +7,21 @@
 
 namespace octavo::api {
 
-LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context) {
+namespace {
+
+Activation activation_of(const std::string& act) {
+  if (act == "float") return Activation::kFloat;
+  if (act == "int8") return Activation::kInt8Token;
+  if (act == "int8-group") return Activation::kInt8Group;
+  fail(Code::kUsage, "activations must be float, int8 or int8-group, not ", quoted(act));
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act) {
+  const Activation activation = activation_of(act);
   LoadedModel loaded{.model = Model::open(path, context.notes, {.lenient = context.lenient}), .forward = nullptr};
-  loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress);
+  loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress, activation);
   loaded.model.checkpoint().check_unchanged();
   return loaded;
 }

@@ -31,16 +31,17 @@ struct Block::Impl {
   ThreadPool& pool;
   std::shared_ptr<Workspace> work;
   std::vector<PackedLayerLinear> linears;
+  QuantizedRows int8_rows;
   std::vector<float> input_norm, post_attn_norm, pre_mlp_norm, post_mlp_norm, q_norm, k_norm;
   int64_t q_width, kv_width, qkv_width;
 
-  Impl(const ModelConfig& c, LayerWeights& l, ThreadPool& p, std::shared_ptr<Workspace> w)
+  Impl(const ModelConfig& c, LayerWeights& l, ThreadPool& p, std::shared_ptr<Workspace> w, Activation activation)
       : config(c), layer(l), pool(p), work(w ? std::move(w) : std::make_shared<Workspace>()),
         input_norm(effective_norm(c, l, Role::kInputNorm)), post_attn_norm(effective_norm(c, l, Role::kPostAttnNorm)),
         pre_mlp_norm(effective_norm(c, l, Role::kPreMlpNorm)), post_mlp_norm(effective_norm(c, l, Role::kPostMlpNorm)),
         q_norm(effective_norm(c, l, Role::kQNorm)), k_norm(effective_norm(c, l, Role::kKNorm)),
         q_width(c.heads * c.head_dim), kv_width(c.kv_heads * c.head_dim), qkv_width(q_width + 2 * kv_width) {
-    for (Linear& linear : layer.linears) linears.push_back({&linear, pack_linear(linear.weight, pool)});
+    for (Linear& linear : layer.linears) linears.push_back({&linear, pack_linear(linear.weight, pool, nullptr, activation)});
   }
 
   PackedLayerLinear* find(Role role) {
@@ -63,9 +64,20 @@ struct Block::Impl {
     for (const Role role : roles)
       if (PackedLayerLinear* linear = find(role); linear != nullptr) group.push_back(linear);
     if (hook) hook(group, x, rows, k);
+    // Linears of one input share its quantization. A recipe may mix schemes in a group, so each is asked.
+    bool quantized = false;
     for (const PackedLayerLinear* linear : group) {
       const std::vector<float>& bias = linear->source->bias;
-      run_linear(linear->packed, x, rows, k, bias.empty() ? nullptr : bias.data(), y + column(linear->source->role), ldy, pool);
+      const float* added = bias.empty() ? nullptr : bias.data();
+      float* out = y + column(linear->source->role);
+      if (!linear->packed.int8_activations()) {
+        run_linear(linear->packed, x, rows, k, added, out, ldy, pool);
+        continue;
+      }
+      const int64_t span = linear->packed.activation().span_k;
+      if (!quantized || int8_rows.span != span) quantize_rows(x, rows, k, k, span, pool, &int8_rows);
+      quantized = true;
+      run_linear(linear->packed, int8_rows, added, out, ldy, pool);
     }
   }
 
@@ -162,8 +174,9 @@ struct Block::Impl {
   }
 };
 
-Block::Block(const ModelConfig& config, LayerWeights& layer, ThreadPool& pool, std::shared_ptr<Workspace> workspace)
-    : impl_(std::make_unique<Impl>(config, layer, pool, std::move(workspace))) {}
+Block::Block(const ModelConfig& config, LayerWeights& layer, ThreadPool& pool, std::shared_ptr<Workspace> workspace,
+             Activation activation)
+    : impl_(std::make_unique<Impl>(config, layer, pool, std::move(workspace), activation)) {}
 Block::~Block() = default;
 
 void Block::forward(float* hidden, const BatchRows& batch, const LinearHook& hook) {

@@ -38,7 +38,7 @@ struct Forward::Impl {
   std::vector<float> hidden, picked, logits;
   uint64_t bytes = 0;
 
-  Impl(const Model& model, ThreadPool& p, const Progress& progress)
+  Impl(const Model& model, ThreadPool& p, const Progress& progress, Activation activation)
       : config(model.config()), pool(p), embedding(model.load_embedding()), final_norm(model.load_final_norm()) {
     if (config.arch->norm == Norm::kRmsPlusOne)
       for (float& value : final_norm) value = 1.0f + value;
@@ -50,7 +50,7 @@ struct Forward::Impl {
     for (int64_t layer = 0; layer < config.layers; ++layer) {
       report(layer);
       layers.push_back(std::make_unique<LayerWeights>(model.load_layer(layer)));
-      blocks.push_back(std::make_unique<Block>(config, *layers.back(), pool, work));
+      blocks.push_back(std::make_unique<Block>(config, *layers.back(), pool, work, activation));
       for (PackedLayerLinear& linear : blocks.back()->linears()) {
         bytes += linear.packed.bytes();
         linear.source->weight = {};  // packed: the stored form is not needed any more
@@ -140,8 +140,8 @@ struct Forward::Impl {
   }
 };
 
-Forward::Forward(const Model& model, ThreadPool& pool, const Progress& progress)
-    : impl_(std::make_unique<Impl>(model, pool, progress)) {}
+Forward::Forward(const Model& model, ThreadPool& pool, const Progress& progress, Activation activation)
+    : impl_(std::make_unique<Impl>(model, pool, progress, activation)) {}
 Forward::~Forward() = default;
 
 const ModelConfig& Forward::config() const { return impl_->config; }

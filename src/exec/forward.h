@@ -64,7 +64,8 @@ struct Workspace;  // scratch memory and rope tables that blocks may share, one 
 // One transformer block. `layer` must outlive it.
 class Block {
  public:
-  Block(const ModelConfig& config, LayerWeights& layer, ThreadPool& pool, std::shared_ptr<Workspace> workspace = nullptr);
+  Block(const ModelConfig& config, LayerWeights& layer, ThreadPool& pool, std::shared_ptr<Workspace> workspace = nullptr,
+        Activation activation = Activation::kFloat);
   ~Block();
   // hidden: [batch.rows, config.hidden], updated in place. When every run of the batch has kv == nullptr, a temporary
   // cache for this layer alone is used (calibration: position must be 0). Keys and values go to KvCache row `position`.
@@ -87,7 +88,8 @@ struct Segment {
 // A whole model, all layers resident and packed. One call at a time: threads do not share a Forward.
 class Forward {
  public:
-  Forward(const Model& model, ThreadPool& pool, const Progress& progress = {});
+  // `activation`: how i4 and i8 weights whose scheme leaves activations floats are multiplied (kernels/linear.h).
+  Forward(const Model& model, ThreadPool& pool, const Progress& progress = {}, Activation activation = Activation::kFloat);
   ~Forward();
   const ModelConfig& config() const;
   // Returns logits rows in segment order, [rows, vocab]. The span is valid until the next call.
