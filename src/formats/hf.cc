@@ -37,7 +37,7 @@ constexpr std::string_view kCompanions[] = {
 const Json kNull;
 
 std::string place(const ShardTensor& t) {
-  return cat(t.file->map->path().string(), ": tensor ", quoted(t.tensor->name));
+  return cat(quoted(t.file->map->path().native()), ": tensor ", quoted(t.tensor->name));
 }
 
 Elem readable_elem(const ShardTensor& t) {
@@ -51,7 +51,7 @@ class HfCheckpoint final : public Checkpoint {
   HfCheckpoint(const fs::path& path, const Notes& notes, const ReadOptions& options) : folder_(path, notes, options) {
     const std::string method = quantization_method(folder_.config());
     if (!method.empty())
-      fail(Code::kUnsupported, path.string(), ": already quantized by ", quoted(method),
+      fail(Code::kUnsupported, quoted(path.native()), ": already quantized by ", quoted(method),
            ", which Octavo cannot read; readable: float weights, compressed-tensors, GGUF");
     for (const ShardTensor& tensor : folder_.shards().tensors()) tensors_.push_back(stored_info(tensor));
   }
@@ -71,7 +71,7 @@ class HfCheckpoint final : public Checkpoint {
  private:
   const ShardTensor& get(std::string_view name) const {
     const ShardTensor* tensor = folder_.shards().find(name);
-    if (!tensor) fail(Code::kNotFound, path().string(), ": no tensor ", quoted(name));
+    if (!tensor) fail(Code::kNotFound, quoted(path().native()), ": no tensor ", quoted(name));
     return *tensor;
   }
 
@@ -106,8 +106,8 @@ std::optional<std::string> HfDirectory::companion(std::string_view file_name) co
 
 Json read_config(const fs::path& folder) {
   const fs::path file = folder / "config.json";
-  Json config = parse_json(read_file(file, kMaxConfigBytes), file.string());
-  if (!config.is_object()) fail(Code::kCorrupt, file.string(), ": expected an object, found ", config.type_name());
+  Json config = parse_json(read_file(file, kMaxConfigBytes), quoted(file.native()));
+  if (!config.is_object()) fail(Code::kCorrupt, quoted(file.native()), ": expected an object, found ", config.type_name());
   return config;
 }
 

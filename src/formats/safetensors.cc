@@ -145,7 +145,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path, bool le
   SafetensorsFile file;
   file.name = path.filename().string();
   file.map = MappedFile::open(path);
-  file.header = parse_safetensors(file.map->bytes(), path.string(), {.lenient = lenient});
+  file.header = parse_safetensors(file.map->bytes(), quoted(path.native()), {.lenient = lenient});
   return file;
 }
 

@@ -71,7 +71,7 @@ std::vector<std::string> numbered_shards(const std::vector<std::string>& names, 
     const auto [part, of] = shard_number(name);
     if (part == 0) continue;
     if (count != 0 && of != count)
-      fail(Code::kInvalid, folder.string(), ": two sets of shards and no ", kIndex,
+      fail(Code::kInvalid, quoted(folder.native()), ": two sets of shards and no ", kIndex,
            " to tell them apart: ", quoted(shards.front()), " and ", quoted(name));
     count = of;
     shards.push_back(name);
@@ -89,7 +89,7 @@ std::vector<std::string> numbered_shards(const std::vector<std::string>& names, 
     missing.push_back(cat("model-", digits, "-of-", total, kSuffix));
     if (missing.size() == 1000) break;
   }
-  if (!missing.empty()) fail(Code::kNotFound, folder.string(), ": missing shards: ", join(missing));
+  if (!missing.empty()) fail(Code::kNotFound, quoted(folder.native()), ": missing shards: ", join(missing));
   return shards;
 }
 
@@ -130,14 +130,14 @@ ShardSet::ShardSet(const fs::path& folder, const Notes& notes, bool lenient) {
     const std::string name = entry.path().filename().string();
     if (ends_with(name, kSuffix)) names.push_back(name);
   }
-  if (error) fail(Code::kIo, folder.string(), ": ", error.message());
+  if (error) fail(Code::kIo, quoted(folder.native()), ": ", error.message());
   std::sort(names.begin(), names.end());
 
   const bool single = std::binary_search(names.begin(), names.end(), kSingle);
   const bool indexed = fs::exists(folder / kIndex, error);
   std::vector<std::string> used;
   ShardIndex index;
-  const std::string index_what = (folder / kIndex).string();
+  const std::string index_what = quoted((folder / kIndex).native());
   if (indexed) {
     index = parse_shard_index(read_file(folder / kIndex, kMaxIndexBytes), index_what);
     std::set<std::string> files;
@@ -160,9 +160,9 @@ ShardSet::ShardSet(const fs::path& folder, const Notes& notes, bool lenient) {
   if (used.empty()) {
     for (const std::string_view pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
       if (fs::exists(folder / pickle, error))
-        fail(Code::kUnsupported, folder.string(), ": weights are only in ", pickle,
+        fail(Code::kUnsupported, quoted(folder.native()), ": weights are only in ", pickle,
              ", a Python pickle, which Octavo never runs; convert it to safetensors first");
-    fail(Code::kNotFound, folder.string(), ": no weights: expected ", kSingle, ", ", kIndex,
+    fail(Code::kNotFound, quoted(folder.native()), ": no weights: expected ", kSingle, ", ", kIndex,
          " or model-00001-of-NNNNN.safetensors", names.empty() ? "" : cat("; found only ", join(names)));
   }
   for (const std::string& name : names)
@@ -189,7 +189,7 @@ void ShardSet::open_files(const fs::path& folder, const std::vector<std::string>
   });
   for (size_t i = 1; i < tensors_.size(); ++i)
     if (tensors_[i].tensor->name == tensors_[i - 1].tensor->name)
-      fail(Code::kCorrupt, folder.string(), ": tensor ", quoted(tensors_[i].tensor->name),
+      fail(Code::kCorrupt, quoted(folder.native()), ": tensor ", quoted(tensors_[i].tensor->name),
            " is in two files: ", quoted(tensors_[i - 1].file->name), " and ", quoted(tensors_[i].file->name));
 }
 

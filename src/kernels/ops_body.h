@@ -3,6 +3,10 @@
 // contracted, all instruction sets give the same bits. No functions of the standard library here: an inline one,
 // compiled for a wide instruction set, could be the copy that the linker keeps for every CPU.
 #pragma once
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 
 #include "kernels/ops_table.h"

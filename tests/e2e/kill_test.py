@@ -1,5 +1,6 @@
 """SIGKILL at random moments: the same command continues and writes the bytes of an undisturbed run.
-OCTAVO_KILLS (default 12) is the number of kills."""
+OCTAVO_KILLS (default 12) is the number of kills; OCTAVO_KILL_MODEL quantizes that model by rtn instead of the tiny one by
+gptq, e.g. demo/float of `make demo`."""
 import os
 import random
 import signal
@@ -12,6 +13,8 @@ from harness import OCTAVO, Case, tree_bytes
 
 class Kill(Case):
     def command(self, out):
+        if model := os.environ.get("OCTAVO_KILL_MODEL"):
+            return [str(OCTAVO), "quantize", model, "-o", str(out), "--scheme", "w4a16-g64", "--quiet"]
         return [str(OCTAVO), "quantize", str(self.model), "-o", str(out), "--scheme", "w4a16-g32", "--method", "gptq",
                 *map(str, self.calibration()), "--quiet"]
 
