@@ -31,7 +31,6 @@ struct Block::Impl {
   ThreadPool& pool;
   std::shared_ptr<Workspace> work;
   std::vector<PackedLayerLinear> linears;
-  QuantizedRows int8_rows;
   std::vector<float> input_norm, post_attn_norm, pre_mlp_norm, post_mlp_norm, q_norm, k_norm;
   int64_t q_width, kv_width, qkv_width;
 
@@ -75,9 +74,9 @@ struct Block::Impl {
         continue;
       }
       const int64_t span = linear->packed.activation().span_k;
-      if (!quantized || int8_rows.span != span) quantize_rows(x, rows, k, k, span, pool, &int8_rows);
+      if (!quantized || work->int8_rows.span != span) quantize_rows(x, rows, k, k, span, pool, &work->int8_rows);
       quantized = true;
-      run_linear(linear->packed, int8_rows, added, out, ldy, pool);
+      run_linear(linear->packed, work->int8_rows, added, out, ldy, pool);
     }
   }
 

@@ -7,6 +7,7 @@
 
 #include "exec/forward.h"
 #include "kernels/ops.h"
+#include "kernels/quantized_rows.h"
 
 namespace octavo {
 
@@ -26,6 +27,7 @@ class RopeTable {
 struct Workspace {
   std::vector<float> normed, qkv, attention, projected, gate_up, activated;
   std::vector<float> temporary_keys, temporary_values;
+  QuantizedRows int8_rows;  // the input of a group of linears
   std::vector<RopeRow> rope_rows;
   std::map<std::pair<int, bool>, RopeTable> tables;  // by index into ModelConfig::ropes and "long"
 
