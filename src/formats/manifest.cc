@@ -60,6 +60,8 @@ Manifest parse_manifest(std::string_view text, std::string_view what) {
   for (const auto& [name, entry] : root.at("tensors").as_object()) {
     ManifestEntry& to = out[name];
     to.dtype = entry.at("dtype").as_string();
+    if (to.dtype.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != std::string::npos)  // it stands in messages
+      fail(Code::kCorrupt, what, ": tensor ", quoted(name), ": dtype is ", quoted(to.dtype));
     for (const Json& size : entry.at("shape").as_array()) to.shape.push_back(size.as_int());
     to.sha256 = entry.at("sha256").as_string();
     if (!is_digest(to.sha256))

@@ -82,6 +82,11 @@ TEST(Writer, BytesDoNotDependOnOrderOrTime) {
   }
 }
 
+TEST(Writer, AManifestCannotBringControlCharactersIntoMessages) {
+  const std::string text = R"({"version":1,"tensors":{"w":{"dtype":"\u001b[2J","shape":[1],"sha256":")" + std::string(64, 'a') + "\"}}}";
+  EXPECT_ERROR(parse_manifest(text, "m"), Code::kCorrupt, "tensor 'w': dtype is");
+}
+
 TEST(Writer, TheManifestFindsEveryFlippedBitAndNamesItsTensor) {  // ST25
   for (const uint64_t shard_bytes : {uint64_t{1} << 30, uint64_t{200}}) {
     const FakeCheckpoint source;
