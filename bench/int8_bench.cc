@@ -49,8 +49,8 @@ struct Peak {
 };
 Peak peak_loop(const LinearRow& row) {
   constexpr double kDots = 8.0 * kChains;
-  if (row.name == "int8_vnni512") return {dot_chains_vnni512, kDots * 64 * 2};
-  if (row.name == "int8_avxvnni") return {dot_chains_avxvnni, kDots * 32 * 2};
+  if (row.name == "int8_vnni512" || row.name == "blocks_vnni512") return {dot_chains_vnni512, kDots * 64 * 2};
+  if (row.name == "int8_avxvnni" || row.name == "blocks_avxvnni") return {dot_chains_avxvnni, kDots * 32 * 2};
   if (row.isa == Isa::kAvx512) return {maddubs_chains_avx512, kDots * 64 * 2};
   return {maddubs_chains_avx2, kDots * 32 * 2};
 }

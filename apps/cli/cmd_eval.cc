@@ -92,8 +92,8 @@ void add_compare(Cli& cli) {
 }  // namespace
 
 void add_act_option(CLI::App* command, std::string& act) {
-  command->add_option("--act", act, "Activations of 4 and 8 bit linears: float, int8 (a scale a token) or int8-group "
-                      "(a scale a token and group); int8 is faster and costs some accuracy")
+  command->add_option("--act", act, "Activations of quantized linears, those of a GGUF included: float, int8 (a scale a token) or "
+                      "int8-group (a scale a token and 128 columns, of a GGUF 32); int8 is faster and costs some accuracy")
       ->capture_default_str();
 }
 

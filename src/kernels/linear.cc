@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "kernels/cpu/int8.h"
+#include "kernels/cpu/int8_blocks.h"
 #include "kernels/cpu/panel.h"
 
 namespace octavo {
@@ -45,6 +46,20 @@ struct Int8Family {
   }
   static void run_int8(const std::byte* packed, const QuantizedRows& x, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
     int8::run(kKernels(), packed, x, bias, y, ldy, pool);
+  }
+};
+
+// Integer products of ggml weights.
+template <const int8::BlockKernels& (*kKernels)()>
+struct BlockFamily {
+  static constexpr auto run = nullptr;
+  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) { return int8::reject_blocks(scheme, n, k); }
+  static uint64_t packed_bytes(const QuantScheme& scheme, const QTensor& w) { return int8::packed_block_bytes(scheme, w); }
+  static void pack(const QuantScheme& scheme, const QTensor& w, std::byte* packed, ThreadPool& pool) {
+    int8::pack_blocks(scheme, w, packed, pool);
+  }
+  static void run_int8(const std::byte* packed, const QuantizedRows& x, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+    int8::run_blocks(kKernels(), packed, x, bias, y, ldy, pool);
   }
 };
 
@@ -84,8 +99,8 @@ Buffer allocate_packed(uint64_t bytes) {
   return Buffer::view({static_cast<const std::byte*>(data), bytes}, owner);
 }
 
-// Act columns of a scale for kInt8Group (linear.h).
-constexpr uint16_t kActSpan = 128;
+// Act columns of a scale for kInt8Group (linear.h): with codes of i4 or i8, and with ggml blocks.
+constexpr uint16_t kActSpan = 128, kBlockActSpan = 32;
 
 }  // namespace
 
@@ -100,9 +115,12 @@ std::string reject_linear(const LinearRow& row, const QuantScheme& scheme, int64
 QuantScheme with_activation(QuantScheme scheme, Activation wanted) {
   const Quant& weight = scheme.weight;
   if (wanted == Activation::kFloat || scheme.act.quantized()) return scheme;
-  if ((weight.elem != Elem::kI4 && weight.elem != Elem::kI8) || !weight.quantized()) return scheme;
+  const bool ggml = info(weight.elem).is_ggml;
+  if (!ggml && ((weight.elem != Elem::kI4 && weight.elem != Elem::kI8) || !weight.quantized())) return scheme;
   scheme.act = {.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 1, .dynamic = true};
-  if (wanted == Activation::kInt8Group && !scheme.permuted_k) {
+  if (wanted == Activation::kInt8Group && ggml) {
+    scheme.act.span_k = kBlockActSpan;
+  } else if (wanted == Activation::kInt8Group && !scheme.permuted_k) {
     const uint16_t span = weight.span_k;
     scheme.act.span_k = span == 0 || span % kActSpan == 0 || kActSpan % span == 0 ? kActSpan : span;
   }

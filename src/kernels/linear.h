@@ -31,13 +31,14 @@ enum class Isa : uint8_t { kScalar, kAvx2, kAvx512 };  // kAvx2 includes FMA and
 Isa cpu_isa();
 std::string_view name(Isa isa);
 
-// How activations enter a product whose scheme leaves them floats. The int8 kinds take effect for i4 and i8 weights;
-// dense and ggml weights keep float activations. A scheme that says int8 itself (w8a8, w4a8) wins over this choice.
+// How activations enter a product whose scheme leaves them floats. The int8 kinds take effect for i4, i8 and ggml weights;
+// dense weights keep float activations. A scheme that says int8 itself (w8a8, w4a8) wins over this choice.
 enum class Activation : uint8_t {
   kFloat,
   kInt8Token,  // one dynamic scale per token
   kInt8Group,  // one per token and 128 columns, or per token and group of the weight where 128 and its length do not divide
-               // each other; act-order weights, whose groups are scattered over the columns, take one per token
+               // each other; act-order weights, whose groups are scattered over the columns, take one per token; ggml
+               // weights take one per token and 32 columns
 };
 // `scheme` with the activations that a weight of this scheme gets for `wanted`.
 QuantScheme with_activation(QuantScheme scheme, Activation wanted);

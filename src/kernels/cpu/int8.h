@@ -92,6 +92,9 @@ struct RowKernels {
   // Interleaves rows of consecutive chunks of codes into a tile's x and writes its sums; zero: -1 for asymmetric weights.
   void (*prepare)(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* chunks, int64_t num_chunks, int32_t zero, int8_t* x,
                   int32_t* sums);
+  // The same for weights of int8_blocks.h; spans of 16 or 32 columns; offset: -1 for types with a minimum.
+  void (*prepare_spans)(const int8_t* codes, int64_t ld, int64_t rows, int64_t columns, int64_t span, int32_t offset, int8_t* x,
+                        int32_t* sums);
 };
 const RowKernels& row_kernels_scalar();
 const RowKernels& row_kernels_avx2();

@@ -76,7 +76,31 @@ void prepare_tile(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* ch
   }
 }
 
-constexpr RowKernels kRowKernels = {.quantize = quantize_row, .prepare = prepare_tile};
+// Sums of one row over spans of kSpan columns.
+template <int kSpan>
+inline void sum_spans(const int8_t* codes, int64_t columns, int64_t rows, int32_t offset, int32_t* sums) {
+  for (int64_t k = 0; k < columns; k += kSpan, codes += kSpan, sums += rows) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < kSpan; ++i) sum += codes[i];
+    *sums = offset >= 0 ? -offset * sum : __builtin_bit_cast(int32_t, static_cast<float>(sum));
+  }
+}
+
+void prepare_spans(const int8_t* codes, int64_t ld, int64_t rows, int64_t columns, int64_t span, int32_t offset, int8_t* x,
+                   int32_t* sums) {
+  for (int64_t r = 0; r < rows; ++r, codes += ld, x += 4) {
+    if (span == 16)
+      sum_spans<16>(codes, columns, rows, offset, sums + r);
+    else
+      sum_spans<32>(codes, columns, rows, offset, sums + r);
+    if (rows == 1)
+      __builtin_memcpy(x, codes, static_cast<size_t>(columns));
+    else
+      for (int64_t i = 0; i < columns; i += 4) __builtin_memcpy(x + i * rows, codes + i, 4);
+  }
+}
+
+constexpr RowKernels kRowKernels = {.quantize = quantize_row, .prepare = prepare_tile, .prepare_spans = prepare_spans};
 
 }  // namespace
 }  // namespace octavo::int8

@@ -7,13 +7,12 @@
 
 #include "base/error.h"
 #include "kernels/cpu/int8.h"
+#include "kernels/cpu/int8_driver.h"
 #include "kernels/linear.h"
 
 namespace octavo::int8 {
 namespace {
 
-constexpr int64_t kBlockBytes = 512 << 10;  // activations of a block of rows: they stay in L2
-constexpr int64_t kTasksPerThread = 16;     // the end of a product waits for half a task on average
 // Bytes from a load to its prefetch with one tile: more where a line is multiplied with more rows (measured).
 constexpr int64_t ahead(int64_t rows) { return rows <= 4 ? 1024 : 2048; }
 
@@ -33,13 +32,6 @@ std::vector<Block> blocks_of(const Chunk* chunks, int64_t num_chunks, int64_t mo
   }
   return out;
 }
-
-// How the rows are divided: tile t has rows [first(t), first(t + 1)), block of rows b the tiles [tile(b), tile(b + 1)).
-struct Split {
-  int64_t m, tiles, row_blocks;
-  int64_t first(int64_t t) const { return t * m / tiles; }
-  int64_t tile(int64_t b) const { return b * tiles / row_blocks; }
-};
 
 // Activations as the tiles read them: for each block of rows, for each block of k, tile after tile, so that a pass over the
 // tiles reads memory in order.
@@ -88,15 +80,6 @@ void interleave(const Header& at, const std::byte* packed, const QuantizedRows& 
   });
 }
 
-// `count` elements of a vector, from a multiple of 64 bytes on.
-template <class T>
-T* aligned(std::vector<T>* memory, int64_t count) {
-  constexpr size_t kExtra = 64 / sizeof(T);
-  if (memory->size() < static_cast<size_t>(count) + kExtra) memory->resize(static_cast<size_t>(count) + kExtra);
-  const auto address = reinterpret_cast<uintptr_t>(memory->data());
-  return memory->data() + (64 - address % 64) % 64 / sizeof(T);
-}
-
 struct Scratch {
   std::vector<float> acc;
   std::vector<int32_t> part;
@@ -119,9 +102,7 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
   const bool direct = at.bits == 4 ? x.m <= kernels.direct_rows : !kernels.planes;
   const Codes codes = at.bits == 4 ? (direct ? Codes::kNibbles : kernels.planes ? Codes::kOnePlane : Codes::kBytes)
                                    : (kernels.planes ? Codes::kTwoPlanes : Codes::kBytes);
-  Split split{.m = x.m, .tiles = (x.m + kernels.max_rows - 1) / kernels.max_rows, .row_blocks = 1};
-  const int64_t tiles_per_block = std::max<int64_t>(6, kBlockBytes / (at.padded_k * kernels.max_rows));
-  split.row_blocks = (split.tiles + tiles_per_block - 1) / tiles_per_block;
+  const Split split = split_rows(x.m, kernels.max_rows, at.padded_k);
   // With one tile, a direct product has nothing to gain from blocks.
   const std::vector<Block> blocks = blocks_of(chunks, at.num_chunks, direct && split.tiles == 1 ? at.padded_k : kChunk);
   static thread_local Interleaved caller_rows;  // of the caller; workers see it through the reference

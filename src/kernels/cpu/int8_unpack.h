@@ -6,14 +6,14 @@
 namespace octavo::int8 {
 namespace {
 
-void unpack_nibbles(const uint8_t* __restrict from, int64_t lines, uint8_t* __restrict to) {
+[[maybe_unused]] void unpack_nibbles(const uint8_t* __restrict from, int64_t lines, uint8_t* __restrict to) {
   for (int64_t line = 0; line < lines; ++line, from += kLine, to += 2 * kLine) {
     for (int64_t i = 0; i < kLine; ++i) to[i] = from[i] & 15;
     for (int64_t i = 0; i < kLine; ++i) to[kLine + i] = static_cast<uint8_t>(from[i] >> 4);
   }
 }
 
-void split_bytes(const uint8_t* __restrict from, int64_t lines, int64_t plane, uint8_t* __restrict to) {
+[[maybe_unused]] void split_bytes(const uint8_t* __restrict from, int64_t lines, int64_t plane, uint8_t* __restrict to) {
   for (int64_t line = 0; line < lines; ++line, from += kLine, to += kLine) {
     for (int64_t i = 0; i < kLine; ++i) to[i] = static_cast<uint8_t>(from[i] >> 4);
     for (int64_t i = 0; i < kLine; ++i) to[plane + i] = from[i] & 15;

@@ -17,6 +17,7 @@ struct Int8Avx2 {
   using reg = __m256;
   static constexpr int64_t kLanes = 8;
   static words zero() { return _mm256_setzero_si256(); }
+  static reg none() { return _mm256_setzero_ps(); }
   static words load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
   static reg load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(int32_t* to, words value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), value); }
@@ -27,6 +28,7 @@ struct Int8Avx2 {
     return _mm256_set1_epi32(value);
   }
   static reg broadcast(const float* from) { return _mm256_broadcast_ss(from); }
+  static reg broadcast_bits(const void* from) { return _mm256_castsi256_ps(broadcast(from)); }
   // (z, 128 z) in each lane (kSumBase).
   static words zero_pairs(const uint8_t* from) {
     const words z = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
@@ -49,6 +51,30 @@ struct Int8Avx2 {
     if (kind == ScaleKind::kF16) return _mm256_cvtph_ps(half);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
   }
+  // Bits of bytes (int8_blocks.h): shifts leave bits of the neighbour byte behind, which a mask then drops.
+  template <int kCount>
+  static words shifted(words value) {  // right, or left if negative
+    if constexpr (kCount > 0) return _mm256_srli_epi16(value, kCount);
+    if constexpr (kCount < 0) return _mm256_slli_epi16(value, -kCount);
+    return value;
+  }
+  template <int kMask>
+  static words masked(words value) { return _mm256_and_si256(value, _mm256_set1_epi8(kMask)); }
+  template <int kMask>
+  static words masked_or(words value, words other) { return _mm256_or_si256(masked<kMask>(value), other); }
+  static words lookup(const uint8_t* table, words nibbles) {
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), nibbles);
+  }
+  static reg halves(const void* from) { return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(from))); }
+  static reg small_ints(const void* from) { return to_float(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(from)))); }
+  static reg low_halves(const void* from) {
+    return to_float(_mm256_and_si256(_mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(from))), _mm256_set1_epi32(15)));
+  }
+  static reg high_halves(const void* from) {
+    return to_float(_mm256_srli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(from))), 4));
+  }
+  static reg negated(reg value) { return _mm256_xor_ps(value, _mm256_set1_ps(-0.0f)); }
+  static void store(uint8_t* to, words value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), value); }
   static void prefetch(const uint8_t* line) {  // 128 bytes
     _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(line + 64), _MM_HINT_T0);
@@ -61,6 +87,7 @@ struct Int8Avx512 {
   using reg = __m512;
   static constexpr int64_t kLanes = 16;
   static words zero() { return _mm512_setzero_si512(); }
+  static reg none() { return _mm512_setzero_ps(); }
   static words load(const void* from) { return _mm512_loadu_si512(from); }
   static reg load(const float* from) { return _mm512_loadu_ps(from); }
   static void store(int32_t* to, words value) { _mm512_storeu_si512(to, value); }
@@ -71,6 +98,7 @@ struct Int8Avx512 {
     return _mm512_set1_epi32(value);
   }
   static reg broadcast(const float* from) { return _mm512_set1_ps(*from); }
+  static reg broadcast_bits(const void* from) { return _mm512_castsi512_ps(broadcast(from)); }
   static words zero_pairs(const uint8_t* from) {
     const words z = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     return _mm512_or_si512(z, _mm512_slli_epi32(z, 23));
@@ -92,6 +120,31 @@ struct Int8Avx512 {
     if (kind == ScaleKind::kF16) return _mm512_cvtph_ps(half);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
   }
+  template <int kCount>
+  static words shifted(words value) {
+    if constexpr (kCount > 0) return _mm512_srli_epi16(value, kCount);
+    if constexpr (kCount < 0) return _mm512_slli_epi16(value, -kCount);
+    return value;
+  }
+  template <int kMask>
+  static words masked(words value) { return _mm512_and_si512(value, _mm512_set1_epi8(kMask)); }
+  template <int kMask>
+  static words masked_or(words value, words other) {
+    return _mm512_ternarylogic_epi32(value, _mm512_set1_epi8(kMask), other, 0xea);  // a & b | c
+  }
+  static words lookup(const uint8_t* table, words nibbles) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), nibbles);
+  }
+  static reg halves(const void* from) { return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(from))); }
+  static reg small_ints(const void* from) { return to_float(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)))); }
+  static reg low_halves(const void* from) {
+    return to_float(_mm512_and_si512(_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from))), _mm512_set1_epi32(15)));
+  }
+  static reg high_halves(const void* from) {
+    return to_float(_mm512_srli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from))), 4));
+  }
+  static reg negated(reg value) { return _mm512_xor_ps(value, _mm512_set1_ps(-0.0f)); }
+  static void store(uint8_t* to, words value) { _mm512_storeu_si512(to, value); }
   static void prefetch(const uint8_t* line) { Int8Avx2::prefetch(line); }
 };
 #endif

@@ -1,0 +1,22 @@
+// Integer products of ggml weights for AVX-512 with VNNI. 6 rows x 2 registers = 12 sums and 12 floats, 2 registers of weights.
+#include "kernels/cpu/int8_unpack.h"
+#include "kernels/cpu/int8_vector.h"
+#include "kernels/cpu/int8_blocks_tile.h"
+
+namespace octavo::int8 {
+namespace {
+
+struct Vnni512 : Int8Avx512 {
+  static constexpr bool kBytes = true;
+  static words dot8(words sum, words unsigned_bytes, words signed_bytes) { return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes); }
+};
+
+}  // namespace
+
+const BlockKernels& block_kernels_vnni512() {
+  static constexpr BlockKernels kKernels = {.max_rows = 6, .direct_rows = 4, .tile = blocks_dispatch<Vnni512, 6, 4>,
+                                            .unpack = unpack_dispatch<Vnni512>, .finish = finish_row};
+  return kKernels;
+}
+
+}  // namespace octavo::int8

@@ -1,0 +1,37 @@
+// What the drivers of integer products share: how rows are divided into tiles and blocks, and aligned scratch memory.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace octavo::int8 {
+
+// How the rows are divided: tile t has rows [first(t), first(t + 1)), block of rows b the tiles [tile(b), tile(b + 1)).
+struct Split {
+  int64_t m, tiles, row_blocks;
+  int64_t first(int64_t t) const { return t * m / tiles; }
+  int64_t tile(int64_t b) const { return b * tiles / row_blocks; }
+};
+
+inline constexpr int64_t kRowBlockBytes = 512 << 10;  // activations of a block of rows: they stay in L2
+inline constexpr int64_t kTasksPerThread = 16;        // the end of a product waits for half a task on average
+
+// m rows in tiles of at most `max_rows`, blocks of rows of k bytes each.
+inline Split split_rows(int64_t m, int64_t max_rows, int64_t k) {
+  Split split{.m = m, .tiles = (m + max_rows - 1) / max_rows, .row_blocks = 1};
+  const int64_t tiles_per_block = std::max<int64_t>(6, kRowBlockBytes / (k * max_rows));
+  split.row_blocks = (split.tiles + tiles_per_block - 1) / tiles_per_block;
+  return split;
+}
+
+// `count` elements of a vector, from a multiple of 64 bytes on.
+template <class T>
+T* aligned(std::vector<T>* memory, int64_t count) {
+  constexpr size_t kExtra = 64 / sizeof(T);
+  if (memory->size() < static_cast<size_t>(count) + kExtra) memory->resize(static_cast<size_t>(count) + kExtra);
+  const auto address = reinterpret_cast<uintptr_t>(memory->data());
+  return memory->data() + (64 - address % 64) % 64 / sizeof(T);
+}
+
+}  // namespace octavo::int8
