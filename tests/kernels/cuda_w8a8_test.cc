@@ -1,0 +1,90 @@
+// W8A8 for Hopper, what needs no GPU: the packed layout by hand, the exact way back, refusals, and plans that fit.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+
+#include "kernels/cuda/w8a8_linear.h"
+#include "kernels/oracle.h"
+
+namespace octavo::cuda {
+namespace {
+
+using octavo::testing::random_weight;
+using octavo::testing::Rng;
+
+TEST(W8a8Layout, PlacesEveryCodeOfABlockOnceInTheSwizzle) {
+  std::set<int> places;
+  for (int row = 0; row < kBlockRows; ++row)
+    for (int col = 0; col < kBlockCols; ++col) places.insert(block_place(row, col));
+  EXPECT_EQ(places.size(), static_cast<size_t>(kBlockBytes));
+  EXPECT_EQ(*places.rbegin(), kBlockBytes - 1);
+  // 16 bytes stay together; address bits 4-6 are exclusive-ored with bits 7-9.
+  EXPECT_EQ(block_place(0, 17), 17);
+  EXPECT_EQ(block_place(1, 0), 128 + 16);
+  EXPECT_EQ(block_place(3, 35), 3 * 128 + 16 * (2 ^ 3) + 3);
+  EXPECT_EQ(block_place(7, 127), 7 * 128 + 15);
+}
+
+TEST(W8a8Pack, UnpacksExactly) {
+  ThreadPool pool(2);
+  Rng rng(17);
+  for (const char* name : {"w8a8", "w8a8-tensor", "w8a8-sf32", "w8a16"})
+    for (const auto& [n, k] : {std::pair<int64_t, int64_t>{8, 8}, {136, 520}, {32, 128}, {24, 1288}}) {
+      const QTensor w = random_weight(parse_scheme(name), n, k, rng);
+      const W8a8Layout layout = w8a8_layout(n, k);
+      std::vector<std::byte> packed(layout.bytes, std::byte{0xa5});
+      w8a8_pack(w, packed.data(), pool);
+      const QTensor back = w8a8_unpack(w.scheme, n, k, packed.data(), pool);
+      EXPECT_TRUE(std::equal(w.codes.bytes().begin(), w.codes.bytes().end(), back.codes.bytes().begin(), back.codes.bytes().end())) << name;
+      EXPECT_EQ(w.scales, back.scales) << name << " " << n << "x" << k;
+    }
+}
+
+TEST(W8a8Pack, WritesSumsAndZerosBehindK) {
+  ThreadPool pool(1);
+  Rng rng(3);
+  const QTensor w = random_weight(parse_scheme("w8a8-tensor"), 16, 136, rng);
+  const W8a8Layout layout = w8a8_layout(16, 136);
+  EXPECT_EQ(layout.strips, 2);
+  EXPECT_EQ(layout.chunks, 2);
+  std::vector<std::byte> packed(layout.bytes, std::byte{0xa5});
+  w8a8_pack(w, packed.data(), pool);
+  for (int64_t row = 0; row < 16; ++row) {
+    int32_t sum = 0, found = 0;
+    for (int64_t col = 0; col < 136; ++col) sum += code_at(w, row, col);
+    std::memcpy(&found, packed.data() + layout.sums_at + 4 * static_cast<uint64_t>(row), 4);
+    EXPECT_EQ(found, sum) << row;
+    float scale = 0;
+    std::memcpy(&scale, packed.data() + layout.scales_at + 4 * static_cast<uint64_t>(row), 4);
+    EXPECT_EQ(scale, w.scales[0]);
+    for (int64_t col = 136; col < 256; ++col) {
+      const auto place = static_cast<uint64_t>(block_place(static_cast<int>(row % 8), static_cast<int>(col % 128)));
+      ASSERT_EQ(packed[layout.block(row / 8, col / 128) + place], std::byte{0}) << row << " " << col;
+    }
+  }
+}
+
+TEST(W8a8Layout, RefusesWithAReason) {
+  EXPECT_EQ(w8a8_reject(parse_scheme("w8a8"), 64, 256), "");
+  EXPECT_NE(w8a8_reject(parse_scheme("w8a8"), 63, 256).find("multiples of 8"), std::string::npos);
+  EXPECT_NE(w8a8_reject(parse_scheme("w8a8"), 64, 131072).find("int32"), std::string::npos);
+  EXPECT_NE(w8a8_reject(parse_scheme("w8a8-g128"), 64, 256).find("groups of 128"), std::string::npos);
+  EXPECT_NE(w8a8_reject(parse_scheme("w8a8-asym"), 64, 256).find("symmetric"), std::string::npos);
+  EXPECT_NE(w8a8_reject(parse_scheme("w4a8"), 64, 256).find("found i4"), std::string::npos);
+  EXPECT_NE(w8a8_reject(parse_scheme("bf16"), 64, 256).find("found bf16"), std::string::npos);
+}
+
+TEST(W8a8Choose, GivesAPlanThatFitsForEveryShape) {
+  for (const int64_t n : {8, 24, 1280, 4096, 13696, 28672, 152064})
+    for (const int64_t k : {8, 136, 1000, 4544, 11008, 131064})
+      for (const int64_t m : {1, 2, 7, 8, 9, 16, 17, 31, 33, 64, 65, 100, 129, 200, 257, 511, 1000, 4096, 65536})
+        for (const bool row_major : {false, true}) {
+          const W8a8Problem problem{.layout = w8a8_layout(n, k), .m = m, .row_major = row_major};
+          const W8a8Plan plan = w8a8_choose(problem);
+          ASSERT_TRUE(w8a8_fits(problem, plan)) << n << " " << k << " " << m << " " << plan.describe();
+        }
+}
+
+}  // namespace
+}  // namespace octavo::cuda
