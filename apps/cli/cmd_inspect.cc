@@ -6,7 +6,7 @@ namespace {
 
 struct Options {
   std::string model;
-  bool tensors = false, verify = false;
+  bool tensors = false, verify = false, generic_linear = false;
 };
 
 std::string text(const Json& result, bool tensors) {
@@ -24,10 +24,14 @@ std::string text(const Json& result, bool tensors) {
   out += line("parameters", human_count(result.at("parameters").as_double()));
   out += line("bytes", human_bytes(result.at("bytes").as_double()) + "  (" +
                            fixed(result.at("bits_per_parameter").as_double(), 2) + " bits a parameter)");
-  out += line("shape", number("layers") + " layers, hidden " + number("hidden") + ", intermediate " + number("intermediate") +
+  if (const Json* linears = result.find("linear_layers"))
+    out += line("shape", std::to_string(linears->as_int()) + " linear layers in " + number("layers") + " blocks, by names and shapes");
+  else
+    out += line("shape", number("layers") + " layers, hidden " + number("hidden") + ", intermediate " + number("intermediate") +
                            ", heads " + number("heads") + "/" + number("kv_heads") + " x " + number("head_dim") + ", vocabulary " +
                            number("vocab"));
-  out += line("context", number("max_positions") + " tokens, KV cache " +
+  if (result.contains("max_positions"))
+    out += line("context", number("max_positions") + " tokens, KV cache " +
                              human_bytes(result.at("kv_bytes_per_token_f16").as_double()) + " a token in f16");
   std::string loaders;
   for (const Json& loader : result.at("loaders").as_array()) loaders += (loaders.empty() ? "" : ", ") + loader.as_string();
@@ -64,9 +68,10 @@ void add_inspect(Cli& cli) {
   command->add_option("MODEL", options->model, "Model directory or GGUF file")->required();
   command->add_flag("--tensors", options->tensors, "List every tensor");
   command->add_flag("--verify", options->verify, "Read every byte and compare it with the digests written beside the model");
+  command->add_flag("--generic-linear", options->generic_linear, "Unknown architecture: show it by its tensors");
   command->callback([&cli, options] {
     cli.chosen = [&cli, options] {
-      const Json result = api::inspect(options->model, cli.context(), options->verify);
+      const Json result = api::inspect(options->model, cli.context(), options->verify, options->generic_linear);
       cli.finish(result, text(result, options->tensors));
     };
   });

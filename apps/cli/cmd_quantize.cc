@@ -62,6 +62,8 @@ void add_recipe_options(CLI::App* command, Options& options) {
   command->add_option("--passes", options.method.passes, "gptq: refinement passes after the sweep (default 0)");
   command->add_flag("--static-groups,!--no-static-groups", options.method.static_groups,
                     "gptq: all scales before the sweep, or each from updated weights (default, but with --order desc)");
+  command->add_flag("--generic-linear", request.generic_linear,
+                    "Unknown architecture: take 2-D '....weight's of numbered blocks as linear layers, weight-only by rtn");
   command->add_option("--calib", request.calibration, "Calibration text, UTF-8");
   command->add_option("--calib-samples", request.calibration_windows.count, "Number of calibration windows")
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "command.h"
 
@@ -57,6 +58,8 @@ int main(int argc, char** argv) {
     return cli::report("error", error.what(), exit_status(error.code()));
   } catch (const std::bad_alloc&) {
     return cli::report("error", "out of memory", exit_status(Code::kOutOfMemory));
+  } catch (const std::system_error& error) {  // std::filesystem, std::thread: what the system refused
+    return cli::report("error", error.what(), exit_status(Code::kIo));
   } catch (const std::exception& error) {
     return cli::report("internal error", error.what(), exit_status(Code::kInternal));
   }

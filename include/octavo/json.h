@@ -30,6 +30,12 @@ class Json {
   Json(std::string_view value) : value_(std::string(value)) {}
   Json(Array value) : value_(std::move(value)) {}
   Json(Object value) : value_(std::move(value)) {}
+  // Not the variant's own copying: libstdc++'s (12) ends in a jump to nowhere when memory runs out in the middle of it.
+  Json(const Json& other);
+  Json& operator=(const Json& other);
+  Json(Json&& other) noexcept = default;
+  Json& operator=(Json&& other) noexcept = default;
+  ~Json() = default;
   static Json object() { return Json(Object{}); }
   static Json array() { return Json(Array{}); }
 

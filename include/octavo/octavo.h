@@ -32,7 +32,8 @@ struct Windows {
 //  tensors: [{name, shape, scheme, bytes, file}], loaders: [...], quantization: provenance or null}
 // With `verify`, every stored byte is read and compared with the digests that Octavo wrote beside it; {verified: {tensors,
 // bytes}} is added, and a difference throws kCorrupt naming the tensors.
-Json inspect(const std::string& model, const Context& context, bool verify = false);
+// With `generic_linear`, a model of an unknown architecture is shown by its tensors: {linear_layers} instead of sizes.
+Json inspect(const std::string& model, const Context& context, bool verify = false, bool generic_linear = false);
 
 struct QuantizeRequest {
   std::string model, out;
@@ -47,6 +48,7 @@ struct QuantizeRequest {
   uint64_t shard_bytes = uint64_t{5} << 30, seed = 0;
   bool fresh = false, force = false;
   bool requantize = false;             // allow a model that is quantized already
+  bool generic_linear = false;         // unknown architecture: linear layers by names and shapes, weight-only by rtn
   std::string nonfinite = "refuse";    // weights with NaN or infinity: "refuse", or "keep-fp" leaves their layers float
   std::string report;                  // HTML file; with eval_text it carries perplexity and KL before and after
   std::string eval_text;

@@ -31,9 +31,9 @@ Json loaders(const Checkpoint& checkpoint) {
 
 }  // namespace
 
-Json inspect(const std::string& path, const Context& context, bool verify) {
+Json inspect(const std::string& path, const Context& context, bool verify, bool generic_linear) {
   const HostEnvironment environment;
-  const Model model = Model::open(path, context.notes, {.lenient = context.lenient});
+  const Model model = open_model(path, context, generic_linear);
   const Checkpoint& checkpoint = model.checkpoint();
   const ModelConfig& config = model.config();
 
@@ -65,20 +65,24 @@ Json inspect(const std::string& path, const Context& context, bool verify) {
   Json out = Json::object();
   out.set("model", path);
   out.set("format", checkpoint.format());
-  out.set("architecture", config.arch->name);
+  out.set("architecture", model.generic() ? architecture_name(checkpoint.config()) : std::string(config.arch->name));
   out.set("parameters", parameters);
   out.set("bytes", bytes);
   out.set("bits_per_parameter", parameters > 0 ? 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters) : 0.0);
   out.set("layers", config.layers);
-  out.set("hidden", config.hidden);
-  out.set("intermediate", config.intermediate);
-  out.set("heads", config.heads);
-  out.set("kv_heads", config.kv_heads);
-  out.set("head_dim", config.head_dim);
-  out.set("vocab", config.vocab);
-  out.set("max_positions", config.max_positions);
-  out.set("tied_embeddings", config.tied);
-  out.set("kv_bytes_per_token_f16", config.layers * config.kv_heads * config.head_dim * 2 * 2);
+  if (model.generic()) {
+    out.set("linear_layers", model.linear_names().size());
+  } else {
+    out.set("hidden", config.hidden);
+    out.set("intermediate", config.intermediate);
+    out.set("heads", config.heads);
+    out.set("kv_heads", config.kv_heads);
+    out.set("head_dim", config.head_dim);
+    out.set("vocab", config.vocab);
+    out.set("max_positions", config.max_positions);
+    out.set("tied_embeddings", config.tied);
+    out.set("kv_bytes_per_token_f16", config.layers * config.kv_heads * config.head_dim * 2 * 2);
+  }
   Json list = Json::array();
   for (const auto& [scheme, group] : schemes) {
     Json entry = Json::object();

@@ -18,9 +18,14 @@ Activation activation_of(const std::string& act) {
 
 }  // namespace
 
+Model open_model(const std::string& path, const Context& context, bool generic_linear) {
+  const ReadOptions options{.lenient = context.lenient};
+  return generic_linear ? Model::open_any(path, context.notes, options) : Model::open(path, context.notes, options);
+}
+
 LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act) {
   const Activation activation = activation_of(act);
-  LoadedModel loaded{.model = Model::open(path, context.notes, {.lenient = context.lenient}), .forward = nullptr};
+  LoadedModel loaded{.model = open_model(path, context, false), .forward = nullptr};
   loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress, activation);
   loaded.model.checkpoint().check_unchanged();
   return loaded;

@@ -13,6 +13,9 @@
 
 namespace octavo::api {
 
+// With `generic_linear`, an unknown architecture is opened by names and shapes (Model::open_any).
+Model open_model(const std::string& path, const Context& context, bool generic_linear);
+
 struct LoadedModel {
   Model model;
   std::unique_ptr<Forward> forward;

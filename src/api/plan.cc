@@ -11,7 +11,7 @@
 namespace octavo::api {
 Json plan(const QuantizeRequest& request, const Context& context) {
   const HostEnvironment environment;
-  const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
+  const Model model = open_model(request.model, context, request.generic_linear);
   refuse_quantized_input(model, request);
   const Recipe recipe = build_recipe(request, model.config().dtype);
   const Checkpoint& checkpoint = model.checkpoint();

@@ -41,7 +41,9 @@ Json quantize(const QuantizeRequest& request, const Context& context) {
   if (request.nonfinite != "refuse" && request.nonfinite != "keep-fp")
     fail(Code::kUsage, "--nonfinite is ", quoted(request.nonfinite), ", allowed: refuse, keep-fp");
   ThreadPool pool(context.threads);
-  const Model model = Model::open(request.model, context.notes, {.lenient = context.lenient});
+  const Model model = open_model(request.model, context, request.generic_linear);
+  if (model.generic() && !request.eval_text.empty())
+    fail(Code::kUsage, "--eval-text: the architecture is unknown, so nothing can run the model");
   refuse_quantized_input(model, request);
   const Recipe recipe = build_recipe(request, model.config().dtype);
   QuantizeOptions options;
@@ -52,7 +54,7 @@ Json quantize(const QuantizeRequest& request, const Context& context) {
   options.fresh = request.fresh;
   options.force = request.force;
   options.keep_nonfinite = request.nonfinite == "keep-fp";
-  if (needs_calibration(recipe)) {
+  if (needs_calibration(recipe) && !model.generic()) {
     options.calibration = calibration_tokens(model, request, context);
     options.calibration_digest = digest(options.calibration);
   }

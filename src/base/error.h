@@ -13,6 +13,7 @@ namespace octavo {
 template <class... T>
 std::string cat(const T&... part) {
   std::ostringstream out;
+  out.exceptions(std::ios_base::badbit);  // or a stream that runs out of memory drops text in silence
   out.imbue(std::locale::classic());
   (out << ... << part);
   return std::move(out).str();

@@ -108,6 +108,32 @@ void write(std::string& out, const Json& value, int indent, int depth) {
 
 }  // namespace
 
+Json::Json(const Json& other) {
+  // What may throw is built first and then moved in, which cannot throw.
+  if (const auto* text = std::get_if<std::string>(&other.value_)) {
+    std::string copy(*text);
+    value_ = std::move(copy);
+  } else if (const auto* array = std::get_if<Array>(&other.value_)) {
+    Array copy(*array);
+    value_ = std::move(copy);
+  } else if (const auto* object = std::get_if<Object>(&other.value_)) {
+    Object copy(*object);
+    value_ = std::move(copy);
+  } else if (const auto* flag = std::get_if<bool>(&other.value_)) {
+    value_ = *flag;
+  } else if (const auto* whole = std::get_if<int64_t>(&other.value_)) {
+    value_ = *whole;
+  } else if (const auto* number = std::get_if<double>(&other.value_)) {
+    value_ = *number;
+  }
+}
+
+Json& Json::operator=(const Json& other) {
+  Json copy(other);
+  *this = std::move(copy);
+  return *this;
+}
+
 Json::Json(uint64_t value) {
   if (value <= static_cast<uint64_t>(INT64_MAX))
     value_ = static_cast<int64_t>(value);

@@ -139,8 +139,8 @@ ThreadPool::ThreadPool(int num_threads) : impl_(std::make_unique<Impl>()) {
   impl_->threads.reserve(static_cast<size_t>(wanted - 1));
   try {
     for (int i = 1; i < wanted; ++i) impl_->threads.emplace_back([impl = impl_.get()] { impl->work(); });
-  } catch (const std::system_error&) {
-    // The system allows no more threads: work with those that started. Results do not depend on their number.
+  } catch (const std::exception&) {
+    // No more threads or no memory for one: work with those that started. Results do not depend on their number.
   }
 }
 

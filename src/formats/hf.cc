@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/folder.h"
 #include "scheme/codec.h"
 
 namespace octavo {
@@ -86,21 +87,18 @@ HfDirectory::HfDirectory(const fs::path& path, const Notes& notes, const ReadOpt
   if (!notes) return;
   if (config_.contains("auto_map")) notes("ignored: auto_map in config.json (code in checkpoints is never run)");
   std::vector<std::string> ignored;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
-    const std::string name = entry.path().filename().string(), extension = entry.path().extension().string();
+  for (const std::string& name : list_folder(path)) {
+    const std::string extension = fs::path(name).extension().string();
     if (extension == ".py") ignored.push_back(cat("ignored: ", quoted(name), " (code in checkpoints is never run)"));
     if (extension == ".bin" || extension == ".pt" || extension == ".pth")
       ignored.push_back(cat("ignored: ", quoted(name), " (a pickle; the safetensors files are read)"));
   }
-  std::sort(ignored.begin(), ignored.end());
   for (const std::string& text : ignored) notes(text);
 }
 
 std::optional<std::string> HfDirectory::companion(std::string_view file_name) const {
   if (file_name.empty() || file_name[0] == '.' || file_name.find('/') != std::string_view::npos) return std::nullopt;
-  std::error_code error;
-  if (!fs::exists(path_ / file_name, error)) return std::nullopt;
+  if (!path_exists(path_ / file_name)) return std::nullopt;
   return read_file(path_ / file_name, kMaxCompanionBytes);
 }
 
@@ -158,7 +156,7 @@ std::vector<float> stored_f32(const ShardTensor& t) {
 
 bool sniff_hf(const fs::path& path) {
   std::error_code error;
-  return fs::is_directory(path, error) && fs::exists(path / "config.json", error);
+  return fs::is_directory(path, error) && path_exists(path / "config.json");
 }
 
 std::unique_ptr<Checkpoint> open_hf(const fs::path& path, const Notes& notes, const ReadOptions& options) {

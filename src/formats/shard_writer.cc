@@ -140,7 +140,8 @@ void ShardWriter::finish() {
   ::close(part_);
   part_ = -1;
   std::error_code error;
-  std::filesystem::remove(part_path_, error);
+  std::filesystem::remove(part_path_, error);  // else it would be published with the shards
+  if (error) fail(Code::kIo, quoted(part_path_.native()), ": cannot remove: ", error.message());
   for (size_t shard = 1; shard <= num_shards_; ++shard) {
     std::filesystem::rename(staged_name(shard), folder_ / shard_name(shard, num_shards_), error);
     if (error) fail(Code::kIo, quoted(staged_name(shard).native()), ": cannot rename: ", error.message());

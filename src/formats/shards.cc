@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/folder.h"
 #include "octavo/json.h"
 
 namespace octavo {
@@ -125,16 +126,11 @@ ShardIndex parse_shard_index(std::string_view text, std::string_view what) {
 
 ShardSet::ShardSet(const fs::path& folder, const Notes& notes, bool lenient) {
   std::vector<std::string> names;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : list_folder(folder))
     if (ends_with(name, kSuffix)) names.push_back(name);
-  }
-  if (error) fail(Code::kIo, quoted(folder.native()), ": ", error.message());
-  std::sort(names.begin(), names.end());
 
   const bool single = std::binary_search(names.begin(), names.end(), kSingle);
-  const bool indexed = fs::exists(folder / kIndex, error);
+  const bool indexed = path_exists(folder / kIndex);
   std::vector<std::string> used;
   ShardIndex index;
   const std::string index_what = quoted((folder / kIndex).native());
@@ -159,7 +155,7 @@ ShardSet::ShardSet(const fs::path& folder, const Notes& notes, bool lenient) {
   }
   if (used.empty()) {
     for (const std::string_view pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
-      if (fs::exists(folder / pickle, error))
+      if (path_exists(folder / pickle))
         fail(Code::kUnsupported, quoted(folder.native()), ": weights are only in ", pickle,
              ", a Python pickle, which Octavo never runs; convert it to safetensors first");
     fail(Code::kNotFound, quoted(folder.native()), ": no weights: expected ", kSingle, ", ", kIndex,

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/folder.h"
 
 namespace octavo {
 namespace {
@@ -61,11 +62,9 @@ StagedFolder::StagedFolder(const fs::path& out, const fs::path& source, bool for
       fail(Code::kUsage, quoted(out_.native()), ": the output is the input ", quoted(source.native()),
            " or holds it; inputs are never modified");
     if (!S_ISDIR(info.st_mode)) fail(Code::kUsage, quoted(out_.native()), ": exists and is not a folder");
-    std::error_code error;
-    const bool empty = fs::is_empty(out_, error);
-    if (error) fail(Code::kIo, quoted(out_.native()), ": ", error.message());
+    const bool empty = list_folder(out_).empty();
     if (!empty && !force) fail(Code::kUsage, quoted(out_.native()), ": exists; choose another name or say --force");
-    if (!empty && !fs::exists(out_ / "config.json", error))
+    if (!empty && !path_exists(out_ / "config.json"))
       fail(Code::kUsage, quoted(out_.native()),
            ": holds no checkpoint (no config.json), so --force does not replace it");
     replace_ = true;
@@ -95,19 +94,11 @@ void StagedFolder::lock() {
     if (::fstat(lock_, &held) == 0 && ::stat(staging_.c_str(), &named) == 0 && same_file(held, named)) break;
     ::close(lock_);
   }
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(staging_, error)) {
-    fs::remove_all(entry.path(), error);
-    if (error)
-      fail(Code::kIo, quoted(entry.path().native()),
-           ": cannot remove the rest of an interrupted run: ", error.message());
-  }
-  if (error) fail(Code::kIo, quoted(staging_.native()), ": ", error.message());
+  for (const std::string& name : list_folder(staging_)) remove_tree(staging_ / name);  // the rest of an interrupted run
 }
 
 StagedFolder::~StagedFolder() {
-  std::error_code ignored;
-  if (lock_ >= 0 && !published_) fs::remove_all(staging_, ignored);
+  if (lock_ >= 0 && !published_) try_remove_tree(staging_);  // what is left goes with the next run for this output
   if (lock_ >= 0) ::close(lock_);
 }
 
@@ -117,18 +108,17 @@ void StagedFolder::publish() {
   const auto move = [&](unsigned flags) {
     return ::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, out_.c_str(), flags) == 0;
   };
-  std::error_code error;
   if (replace_ && move(RENAME_EXCHANGE)) {
     published_ = true;
     sync_folder(out_.parent_path());
-    fs::remove_all(staging_, error);  // the earlier output; what cannot be removed goes with the next run
+    try_remove_tree(staging_);  // the earlier output; what cannot be removed goes with the next run
     return;
   }
   if (replace_) {
     // A file system without exchange: the earlier output keeps another name until the rename is done.
     fs::path old = out_;
     old += ".octavo-old";
-    fs::remove_all(old, error);
+    remove_tree(old);
     if (::rename(out_.c_str(), old.c_str()) != 0) fail_errno(out_, "move away", errno);
     if (::rename(staging_.c_str(), out_.c_str()) != 0) {
       const int reason = errno;
@@ -137,7 +127,7 @@ void StagedFolder::publish() {
     }
     published_ = true;
     sync_folder(out_.parent_path());
-    fs::remove_all(old, error);
+    try_remove_tree(old);
     return;
   }
   if (!move(RENAME_NOREPLACE)) {

@@ -26,6 +26,7 @@ enum class Windows : uint8_t {
 // Roles of tensors. Linear layers first, then vectors.
 enum class Role : uint8_t {
   kEmbed, kHead, kQ, kK, kV, kQkv, kO, kGate, kUp, kGateUp, kDown,
+  kOther,  // a linear layer of an architecture without a row in the table (model/generic.h)
   kInputNorm, kPostAttnNorm, kPreMlpNorm, kPostMlpNorm, kQNorm, kKNorm, kFinalNorm,
 };
 
@@ -88,6 +89,10 @@ struct ModelConfig {
   std::string dtype;                           // "float32", "bfloat16", "float16": dtype of the float original
 };
 
+// The row that "architectures" or "model_type" names, or nullptr where the table has none.
+const ArchSpec* find_architecture(const Json& config);
+// The name that find_architecture looks for.
+std::string architecture_name(const Json& config);
 // Reads and checks every field; errors name key, found and allowed range.
 ModelConfig parse_config(const Json& config);
 

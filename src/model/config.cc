@@ -17,23 +17,29 @@ constexpr int64_t kMaxPositions = int64_t{1} << 31;
 constexpr double kMaxTheta = 1e15;
 constexpr double kMaxSoftcap = 1e6;
 
-const ArchSpec& find_architecture(const Json& config) {
-  std::string found;
+// What config.json calls its architecture, and whether as "architectures" or as "model_type".
+struct Named {
+  std::string name;
+  bool is_class = false;
+};
+
+Named named_architecture(const Json& config) {
   if (const Json* list = config.find("architectures"); list != nullptr && !list->is_null()) {
     if (!list->is_array() || list->as_array().empty() || !list->as_array()[0].is_string())
       fail(Code::kInvalid, "config.json: 'architectures' is ", Fields::shown(*list), ", expected an array of names");
-    found = list->as_array()[0].as_string();
-    for (const ArchSpec& arch : architectures())
-      if (arch.name == found) return arch;
-  } else {
-    found = Fields(config, "config.json: ").text("model_type", "");
-    for (const ArchSpec& arch : architectures())
-      if (arch.model_type == found) return arch;
-    if (found.empty()) fail(Code::kInvalid, "config.json: neither 'architectures' nor 'model_type' is present");
+    return {list->as_array()[0].as_string(), true};
   }
+  const std::string found = Fields(config, "config.json: ").text("model_type", "");
+  if (found.empty()) fail(Code::kInvalid, "config.json: neither 'architectures' nor 'model_type' is present");
+  return {found, false};
+}
+
+const ArchSpec& known_architecture(const Json& config) {
+  if (const ArchSpec* found = find_architecture(config)) return *found;
   std::string known;
   for (const ArchSpec& arch : architectures()) known += (known.empty() ? "" : ", ") + std::string(arch.name);
-  fail(Code::kUnsupported, "config.json: unknown architecture ", quoted(found), ", known are ", known);
+  fail(Code::kUnsupported, "config.json: unknown architecture ", quoted(architecture_name(config)), ", known are ", known,
+       "; inspect, plan and quantize take others with --generic-linear, weight-only");
 }
 
 Act parse_activation(const Fields& fields, const ArchSpec& arch) {
@@ -177,10 +183,19 @@ double parse_softcap(const Fields& fields, std::string_view key, double fallback
 
 }  // namespace
 
+std::string architecture_name(const Json& config) { return named_architecture(config).name; }
+
+const ArchSpec* find_architecture(const Json& config) {
+  const Named named = named_architecture(config);
+  for (const ArchSpec& arch : architectures())
+    if ((named.is_class ? arch.name : arch.model_type) == named.name) return &arch;
+  return nullptr;
+}
+
 ModelConfig parse_config(const Json& json) {
   if (!json.is_object()) fail(Code::kInvalid, "config.json is ", json.type_name(), ", expected an object");
   ModelConfig config;
-  const ArchSpec& arch = find_architecture(json);
+  const ArchSpec& arch = known_architecture(json);
   config.arch = &arch;
   const Json* object = &json;
   std::string where = "config.json: ";

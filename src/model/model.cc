@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "model/generic.h"
 #include "model/roles.h"
 
 namespace octavo {
@@ -115,6 +116,19 @@ Model Model::open(const std::filesystem::path& path, const Notes& notes, const R
   return Model(open_checkpoint(path, notes, options), notes);
 }
 
+Model Model::open_any(const std::filesystem::path& path, const Notes& notes, const ReadOptions& options) {
+  std::shared_ptr<const Checkpoint> checkpoint = open_checkpoint(path, notes, options);
+  if (find_architecture(checkpoint->config()) != nullptr) return Model(std::move(checkpoint), notes);
+  Model model;
+  model.blocks_ = generic_blocks(*checkpoint);
+  model.config_ = generic_config(*checkpoint, model.blocks_.size());
+  model.checkpoint_ = std::move(checkpoint);
+  if (notes)
+    notes(cat("the architecture is unknown: ", model.linear_names().size(), " linear layers in ", model.blocks_.size(),
+              " blocks were found by names and shapes, e.g. ", quoted(model.blocks_[0][0]), "; everything else stays float"));
+  return model;
+}
+
 const TensorInfo& Model::tensor(const std::string& name) const {
   const TensorInfo* found = checkpoint_->find(name);
   if (found == nullptr) fail(Code::kNotFound, checkpoint_->path().string(), ": no tensor ", quoted(name));
@@ -145,6 +159,11 @@ LayerWeights Model::load_layer(int64_t layer) const {
   OCTAVO_CHECK(layer >= 0 && layer < config_.layers, "layer=", layer);
   LayerWeights out;
   out.index = layer;
+  if (generic()) {
+    for (const std::string& name : blocks_[static_cast<size_t>(layer)])
+      out.linears.push_back({.role = Role::kOther, .name = name, .weight = checkpoint_->read_weight(name + ".weight"), .bias = {}});
+    return out;
+  }
   for (const TensorName& entry : config_.arch->tensors) {
     if (is_global(entry.role)) continue;
     if (is_linear(entry.role))
@@ -170,6 +189,8 @@ std::vector<float> Model::load_final_norm() const {
 
 std::vector<std::string> Model::linear_names() const {
   std::vector<std::string> out;
+  for (const std::vector<std::string>& block : blocks_) out.insert(out.end(), block.begin(), block.end());
+  if (generic()) return out;
   for (int64_t layer = 0; layer < config_.layers; ++layer)
     for (const TensorName& entry : config_.arch->tensors)
       if (is_linear(entry.role) && !is_global(entry.role)) out.push_back(module_name(entry.role, layer));

@@ -20,6 +20,7 @@ std::vector<int64_t> shape_of(const ModelConfig& c, Role role) {
     case Role::kUp: return {c.intermediate, c.hidden};
     case Role::kGateUp: return {2 * c.intermediate, c.hidden};
     case Role::kDown: return {c.hidden, c.intermediate};
+    case Role::kOther: break;  // no row of the table has it
     case Role::kInputNorm:
     case Role::kPostAttnNorm:
     case Role::kPreMlpNorm:
@@ -54,6 +55,7 @@ std::string_view name(Role role) {
     case Role::kUp: return "up";
     case Role::kGateUp: return "gate_up";
     case Role::kDown: return "down";
+    case Role::kOther: return "other";
     case Role::kInputNorm: return "input_norm";
     case Role::kPostAttnNorm: return "post_attn_norm";
     case Role::kPreMlpNorm: return "pre_mlp_norm";

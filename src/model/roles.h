@@ -9,7 +9,7 @@
 
 namespace octavo {
 
-constexpr bool is_linear(Role role) { return role <= Role::kDown; }
+constexpr bool is_linear(Role role) { return role <= Role::kOther; }
 constexpr bool is_global(Role role) { return role == Role::kEmbed || role == Role::kHead || role == Role::kFinalNorm; }
 std::string_view name(Role role);  // "q", "gate_up", "input_norm"
 

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/folder.h"
 #include "base/file.h"
 #include "base/sha256.h"
 
@@ -53,8 +54,7 @@ struct Opened {
 };
 
 std::optional<Opened> open_sealed(const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  if (!path_exists(path)) return std::nullopt;
   try {
     Opened out{.file = MappedFile::open(path), .head = {}, .body = {}};
     const ByteSpan bytes = out.file->bytes();
@@ -121,8 +121,7 @@ uint64_t journal_bytes(const QuantScheme& scheme, int64_t n, int64_t k) {
 Journal::Journal(const std::filesystem::path& out, const Json& fingerprint, bool fresh) {
   folder_ = folder_for(out);
   lock();
-  std::error_code ignored;
-  std::filesystem::remove_all(finished_folder(folder_), ignored);
+  try_remove_tree(finished_folder(folder_));
   const std::filesystem::path file = folder_ / "fingerprint";
   const std::optional<Opened> earlier = open_sealed(file);
   if (earlier && !fresh && earlier->head != fingerprint) {
@@ -138,8 +137,8 @@ Journal::Journal(const std::filesystem::path& out, const Json& fingerprint, bool
          parts, "; repeat that run as it was, or start over with --fresh");
   }
   if (earlier && !fresh) return;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_))
-    if (entry.path().filename() != "lock") std::filesystem::remove_all(entry.path());
+  for (const std::string& name : list_folder(folder_))
+    if (name != "lock") remove_tree(folder_ / name);
   Sealed sealed(file);
   sealed.head(fingerprint);
   sealed.commit();
@@ -262,19 +261,20 @@ std::vector<float> Journal::take_hidden() { return std::move(hidden_); }
 void Journal::mark_committing() { write_file(folder_ / "committing", ""); }
 
 void Journal::sweep(const std::filesystem::path& out) {
-  std::error_code ignored;
-  std::filesystem::remove_all(finished_folder(folder_for(out)), ignored);
+  try_remove_tree(finished_folder(folder_for(out)));
 }
 
-bool Journal::committing() const { return std::filesystem::exists(folder_ / "committing"); }
+bool Journal::committing() const { return path_exists(folder_ / "committing"); }
 
-bool Journal::committing_for(const std::filesystem::path& out) { return std::filesystem::exists(folder_for(out) / "committing"); }
+bool Journal::committing_for(const std::filesystem::path& out) { return path_exists(folder_for(out) / "committing"); }
 
 uint64_t Journal::bytes_of(const std::filesystem::path& out) {
   uint64_t bytes = 0;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_for(out), error)) {
-    const uint64_t size = entry.file_size(error);
+  const std::filesystem::path folder = folder_for(out);
+  if (!path_exists(folder)) return 0;
+  for (const std::string& name : list_folder(folder)) {
+    std::error_code error;
+    const uint64_t size = std::filesystem::file_size(folder / name, error);
     if (!error) bytes += size;
   }
   return bytes;
@@ -283,9 +283,13 @@ uint64_t Journal::bytes_of(const std::filesystem::path& out) {
 void Journal::remove() {
   // One rename ends the journal: a kill in the middle of deleting its files must not leave half of it under its name.
   // The output stands; what cannot be removed is only litter, and the next run for this output removes it.
-  std::error_code ignored;
-  std::filesystem::rename(folder_, finished_folder(folder_), ignored);
-  std::filesystem::remove_all(finished_folder(folder_), ignored);
+  try {
+    std::filesystem::rename(folder_, finished_folder(folder_));
+    // Or a power loss could bring the old name back without some of the records. A folder that cannot be synced stays.
+    sync_folder(folder_.has_parent_path() ? folder_.parent_path() : ".");
+    try_remove_tree(finished_folder(folder_));
+  } catch (const std::exception&) {
+  }
   ::close(lock_);
   lock_ = -1;
 }

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/folder.h"
 #include "exec/forward.h"
 #include "formats/hf_write.h"
 #include "quantize/journal.h"
@@ -109,8 +110,8 @@ class Quantizer {
     }
     journal.remove();
     for (const TensorInfo& tensor : model_.checkpoint().tensors()) report_.bytes_before += tensor.bytes;
-    for (const auto& entry : std::filesystem::directory_iterator(out_))
-      if (entry.path().extension() == ".safetensors") report_.bytes_after += entry.file_size();
+    for (const std::string& name : list_folder(out_))
+      if (name.ends_with(".safetensors")) report_.bytes_after += std::filesystem::file_size(out_ / name);
     return std::move(report_);
   }
 
@@ -148,7 +149,7 @@ class Quantizer {
 
   // Killed between the output's rename and the journal's end: nothing is left to do.
   bool committed_before() const {
-    return !options_.force && !options_.fresh && std::filesystem::exists(out_) && Journal::committing_for(out_);
+    return !options_.force && !options_.fresh && path_exists(out_) && Journal::committing_for(out_);
   }
 
   WriteRequest write_request() const {
@@ -221,6 +222,7 @@ class Quantizer {
 
   // Embedding and head, where a rule names them.
   void quantize_outside_blocks(Role role) {
+    if (model_.generic()) return;
     const std::string module = model_.module_name(role, 0);
     const Rule* rule = plan_.find(module);
     if (rule == nullptr || journal_->read(module)) return;
@@ -402,10 +404,13 @@ class Quantizer {
     const auto take = [&](const std::string& part) {
       for (const RecordedWeight& record : records_of(part)) report_.layers.push_back(report_from_json(record.report));
     };
-    const std::string embedding = model_.module_name(Role::kEmbed, 0), head = model_.module_name(Role::kHead, 0);
-    if (plan_.find(embedding) != nullptr) take(embedding);
+    const auto take_outside = [&](Role role) {
+      if (model_.generic()) return;
+      if (const std::string module = model_.module_name(role, 0); plan_.find(module) != nullptr) take(module);
+    };
+    take_outside(Role::kEmbed);
     for (int64_t layer = 0; layer < model_.config().layers; ++layer) take(part_name(layer));
-    if (plan_.find(head) != nullptr) take(head);
+    take_outside(Role::kHead);
   }
 
   void write() {

@@ -35,8 +35,13 @@ std::string reject_rule(const Model& model, const std::string& module, const Ten
     return problem;
   if (parse_scheme(name(rule.scheme)) != rule.scheme)
     return cat("scheme ", name(rule.scheme), " has no name that the journal could keep");
+  const bool needs_inputs = find_method(rule.method).needs_hessian;
+  if (model.generic() && (needs_inputs || rule.scheme.act.quantized()))
+    return cat("the architecture is unknown, so nothing can run it: weight-only schemes by rtn, not ",
+               needs_inputs ? rule.method : name(rule.scheme));
+  if (model.generic()) return "";
   const bool in_blocks = module != model.module_name(Role::kEmbed, 0) && module != model.module_name(Role::kHead, 0);
-  if (!in_blocks && find_method(rule.method).needs_hessian)
+  if (!in_blocks && needs_inputs)
     return cat("method ", rule.method, " works on layers of the blocks; use rtn here");
   return "";
 }
@@ -56,7 +61,7 @@ WorkPlan survey(const Model& model, const Recipe& recipe, std::string_view forma
   WorkPlan plan;
   plan.writer = &find_writer(format);
   std::vector<std::string> modules = model.linear_names();
-  modules.push_back(model.module_name(Role::kEmbed, 0));
+  if (!model.generic()) modules.push_back(model.module_name(Role::kEmbed, 0));
   for (const std::string& module : modules) {
     const Rule* rule = recipe.match(module);
     if (rule == nullptr || !rule->scheme.weight.quantized()) continue;

@@ -4,9 +4,11 @@
 #include <unicode/uset.h>
 #include <unicode/ustring.h>
 
+#include <new>
 #include <utility>
 
 #include "base/error.h"
+#include "tokenizer/icu.h"
 
 namespace octavo::tok::regex_detail {
 namespace {
@@ -16,12 +18,14 @@ constexpr uint32_t kMaxInterval = 1000;
 
 class Set {
  public:
-  Set() : set_(uset_openEmpty()) {}
+  Set() : set_(uset_openEmpty()) {
+    if (set_ == nullptr) throw std::bad_alloc();
+  }
   explicit Set(const char* icu_pattern) : Set() {
     const auto chars = std::u16string(icu_pattern, icu_pattern + std::char_traits<char>::length(icu_pattern));
     UErrorCode status = U_ZERO_ERROR;
     uset_applyPattern(set_, chars.data(), static_cast<int32_t>(chars.size()), 0, &status);
-    OCTAVO_CHECK(U_SUCCESS(status), icu_pattern);
+    check_icu(status, icu_pattern);
   }
   ~Set() { uset_close(set_); }
   Set(Set&& other) noexcept : set_(std::exchange(other.set_, nullptr)) {}
@@ -39,6 +43,7 @@ class Set {
     UErrorCode status = U_ZERO_ERROR;
     uset_applyPropertyAlias(set_, wide_name.data(), static_cast<int32_t>(wide_name.size()), wide_value.data(),
                             static_cast<int32_t>(wide_value.size()), &status);
+    if (status == U_MEMORY_ALLOCATION_ERROR) check_icu(status, "property");
     return U_SUCCESS(status);
   }
   std::shared_ptr<const SetTable> table() const {

@@ -12,6 +12,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "tokenizer/icu.h"
 
 namespace octavo::tok {
 
@@ -36,7 +37,7 @@ std::shared_ptr<const CharSet> char_set(const char* icu_pattern) {
   int32_t length = 0;
   u_strFromUTF8(pattern, 256, &length, icu_pattern, -1, &status);
   USet* set = uset_openPattern(pattern, length, &status);
-  OCTAVO_CHECK(U_SUCCESS(status), icu_pattern, " ", u_errorName(status));
+  check_icu(status, icu_pattern);
   auto out = std::make_shared<CharSet>();
   for (int32_t item = 0; item < uset_getItemCount(set); ++item) {
     UChar32 from = 0, to = 0;
@@ -110,6 +111,7 @@ std::string normalize(std::string_view text, NormalForm form) {
                                    : form == NormalForm::kNfd  ? unorm2_getNFDInstance(&status)
                                    : form == NormalForm::kNfkc ? unorm2_getNFKCInstance(&status)
                                                                : unorm2_getNFKDInstance(&status);
+  check_icu(status, "normal form");
   const std::u16string source = to_utf16(text);
   std::u16string out(source.size() + source.size() / 2 + 32, u'\0');
   for (int attempt = 0; attempt < 2; ++attempt) {
@@ -119,7 +121,7 @@ std::string normalize(std::string_view text, NormalForm form) {
     out.resize(static_cast<size_t>(length));
     if (status != U_BUFFER_OVERFLOW_ERROR) break;
   }
-  if (U_FAILURE(status)) fail(Code::kInternal, "Unicode normalization failed: ", u_errorName(status));
+  check_icu(status, "normalization");
   return to_utf8(out);
 }
 
@@ -152,7 +154,7 @@ std::vector<size_t> grapheme_ends(std::string_view text) {
   utext_openUTF8(&source, text.data(), static_cast<int64_t>(text.size()), &status);
   UBreakIterator* breaks = ubrk_open(UBRK_CHARACTER, "", nullptr, 0, &status);
   ubrk_setUText(breaks, &source, &status);
-  if (U_FAILURE(status)) fail(Code::kInternal, "grapheme clusters: ", u_errorName(status));
+  check_icu(status, "grapheme clusters");
   for (int32_t end = ubrk_next(breaks); end != UBRK_DONE; end = ubrk_next(breaks)) ends.push_back(static_cast<size_t>(end));
   ubrk_close(breaks);
   utext_close(&source);

@@ -256,6 +256,30 @@ class Failures(Case):
         _, err = self.octavo("inspect", self.model, code=3)
         self.assertIn("MysteryForCausalLM", err)
         self.assertIn("LlamaForCausalLM", err)
+        self.assertIn("--generic-linear", err)
+
+    def test_unknown_architecture_is_quantized_by_names_and_shapes(self):  # CF5
+        known = self.quantize(self.folder / "known", "--scheme", "w4a16-g32")
+        config = json.loads((self.model / "config.json").read_text())
+        config["architectures"] = ["MysteryForCausalLM"]
+        (self.model / "config.json").write_text(json.dumps(config))
+        card = self.json("inspect", self.model, "--generic-linear")
+        self.assertEqual((card["architecture"], card["linear_layers"]), ("MysteryForCausalLM", len(known["layers"])))
+        self.assertEqual(len(self.json("plan", self.model, "--scheme", "w4a16-g32", "--generic-linear")["layers"]), len(known["layers"]))
+        out, err = self.octavo("quantize", self.model, "-o", self.folder / "out", "--scheme", "w4a16-g32", "--generic-linear")
+        self.assertIn("14 linear layers in 2 blocks were found by names and shapes", err)
+        self.assertEqual((self.folder / "out" / "model.safetensors").read_bytes(), (self.folder / "known" / "model.safetensors").read_bytes())
+        self.octavo("inspect", self.folder / "out", "--generic-linear", "--verify")
+        for options, reason in (
+            (("--scheme", "w4a16-g32", "--method", "gptq", *self.calibration()), "nothing can run it"),
+            (("--scheme", "w8a8"), "nothing can run it"),
+            (("--scheme", "w8a16", "--eval-text", self.text), "--eval-text"),
+        ):
+            _, err = self.octavo("quantize", self.model, "-o", self.folder / "no", "--generic-linear", *options, code=2 if reason[0] == "-" else 3)
+            self.assertIn(reason, err)
+            self.assertFalse((self.folder / "no").exists())
+        _, err = self.octavo("run", self.folder / "out", "-p", "x", code=3)
+        self.assertIn("MysteryForCausalLM", err)
 
     def test_calibration_text_too_short_is_3_with_counts(self):
         self.text.write_text("short")
