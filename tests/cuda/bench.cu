@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cuda/harness.cuh"
+#include "cuda/timing.cuh"
 #if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
 #include <dlfcn.h>
@@ -18,6 +19,7 @@ namespace octavo::cuda::testing {
 namespace {
 
 constexpr double kBytesPerUs = 3.19e6, kOpsPerUs = 790e6;
+constexpr double kRivalBudget = 20000;  // microseconds of replays for each timing
 
 __global__ void fill_random(uint32_t* words, int64_t count, uint32_t seed) {
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
@@ -40,45 +42,6 @@ __global__ void fill_normal(uint16_t* out, int64_t count, uint32_t seed, bool bf
     out[i] = bf16 ? __bfloat16_as_ushort(__float2bfloat16_rn(sum)) : __half_as_ushort(__float2half_rn(sum));
   }
 }
-
-// Microseconds of a launch: launch(copy, stream) for copies 0 ... copies - 1 in a graph, at least 16 launches.
-double time_graph(int copies, const std::function<void(int, Stream)>& launch) {
-  cudaStream_t stream;
-  CUDA_CHECK(cudaStreamCreate(&stream));
-  const int launches = (std::max(16, copies) + copies - 1) / copies * copies;
-  launch(0, stream);  // modules load outside the capture
-  CUDA_CHECK(cudaStreamSynchronize(stream));
-  CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  for (int i = 0; i < launches; ++i) launch(i % copies, stream);
-  cudaGraph_t graph;
-  CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
-  cudaGraphExec_t exec;
-  CUDA_CHECK(cudaGraphInstantiate(&exec, graph, 0));
-  cudaEvent_t begin, end;
-  CUDA_CHECK(cudaEventCreate(&begin));
-  CUDA_CHECK(cudaEventCreate(&end));
-  std::vector<float> times;
-  double total = 0;
-  for (int replay = 0; replay < 60 && (replay < 9 || total < 40000); ++replay) {
-    CUDA_CHECK(cudaEventRecord(begin, stream));
-    CUDA_CHECK(cudaGraphLaunch(exec, stream));
-    CUDA_CHECK(cudaEventRecord(end, stream));
-    CUDA_CHECK(cudaEventSynchronize(end));
-    float ms = 0;
-    CUDA_CHECK(cudaEventElapsedTime(&ms, begin, end));
-    if (total > 10000 || replay >= 4) times.push_back(ms);
-    total += ms * 1000;
-  }
-  std::sort(times.begin(), times.end());
-  CUDA_CHECK(cudaEventDestroy(begin));
-  CUDA_CHECK(cudaEventDestroy(end));
-  CUDA_CHECK(cudaGraphExecDestroy(exec));
-  CUDA_CHECK(cudaGraphDestroy(graph));
-  CUDA_CHECK(cudaStreamDestroy(stream));
-  return 1000.0 * static_cast<double>(times[times.size() / 2]) / launches;
-}
-
-int copies_for(double bytes) { return std::max(1, static_cast<int>(std::ceil(208e6 / bytes)) + 1); }
 
 #ifdef OCTAVO_HAS_CUBLASLT
 // y[m,n] = x[m,k] w[n,k]^T in bf16, the fastest of the first 8 heuristic answers; NaN where the library is missing.
@@ -109,7 +72,7 @@ double time_cublaslt(int64_t m, int64_t n, int64_t k) {
   cublasLtMatmulHeuristicResult_t answers[8];
   int found = 0;
   cublasLtMatmulAlgoGetHeuristic_(handle, desc, a, b, d, d, preference, 8, answers, &found);
-  const int copies = copies_for(2.0 * static_cast<double>(n) * static_cast<double>(k));
+  const int copies = copies_out_of_l2(2.0 * static_cast<double>(n) * static_cast<double>(k));
   const DeviceBytes w(static_cast<size_t>(n * k * 2) * static_cast<size_t>(copies)), x(static_cast<size_t>(m * k * 2)), y(static_cast<size_t>(m * n * 2)), workspace(space);
   fill_normal<<<1024, 256>>>(w.as<uint16_t>(), n * k * copies, 1, true);
   fill_normal<<<1024, 256>>>(x.as<uint16_t>(), m * k, 2, true);
@@ -118,7 +81,7 @@ double time_cublaslt(int64_t m, int64_t n, int64_t k) {
   const float one = 1, zero = 0;
   for (int i = 0; i < found; ++i) {
     bool failed = false;
-    const double us = time_graph(copies, [&](int copy, Stream stream) {
+    const double us = time_launches(copies, kRivalBudget, [&](int copy, Stream stream) {
       failed |= cublasLtMatmul_(handle, desc, &one, w.as<uint16_t>() + n * k * copy, a, x.as(), b, &zero, y.as(), d, y.as(), d, &answers[i].algo, workspace.as(), space, stream) != CUBLAS_STATUS_SUCCESS;
     });
     if (!failed && !(us >= best)) best = us;
@@ -133,10 +96,11 @@ struct Bench {
   WoqLayout layout;
   bool bf16;
   int copies;
-  DeviceBytes packed, x, y;
+  DeviceBytes packed, x, y, workspace;
   Bench(const QuantScheme& scheme, bool is_bf16, int64_t n, int64_t k, int64_t most)
-      : layout(woq_layout(scheme, n, k)), bf16(is_bf16), copies(copies_for(static_cast<double>(layout.bytes))),
-        packed((layout.bytes + 127) / 128 * 128 * static_cast<size_t>(copies)), x(static_cast<size_t>(most * k * 2)), y(static_cast<size_t>(most * n * 2)) {
+      : layout(woq_layout(scheme, n, k)), bf16(is_bf16), copies(copies_out_of_l2(static_cast<double>(layout.bytes))),
+        packed((layout.bytes + 127) / 128 * 128 * static_cast<size_t>(copies)), x(static_cast<size_t>(most * k * 2)), y(static_cast<size_t>(most * n * 2)), workspace(32 << 20) {
+    CUDA_CHECK(cudaMemset(workspace.as(), 0, kWoqFlagBytes));
     // Random codes; real scales, packed on the GPU from random row-major codes.
     QTensor shape;
     shape.scheme = scheme;
@@ -155,10 +119,10 @@ struct Bench {
     CUDA_CHECK(cudaDeviceSynchronize());
   }
   uint8_t* at(int copy) const { return packed.as() + (layout.bytes + 127) / 128 * 128 * static_cast<size_t>(copy); }
-  double time(int64_t m, const WoqPlan& plan) const {
+  double time(int64_t m, const WoqPlan& plan, double budget_us) const {
     const WoqProblem problem{.layout = layout, .bf16 = bf16, .m = m};
-    return time_graph(copies, [&](int copy, Stream stream) {
-      woq_run(problem, plan, {.packed = at(copy), .x = x.as(), .bias = nullptr, .y = y.as(), .ldx = layout.k, .ldy = layout.n}, stream);
+    return time_launches(copies, budget_us, [&](int copy, Stream stream) {
+      woq_run(problem, plan, {.packed = at(copy), .x = x.as(), .bias = nullptr, .y = y.as(), .ldx = layout.k, .ldy = layout.n, .workspace = workspace.as()}, stream);
     });
   }
   double floor_us(int64_t m) const {
@@ -169,77 +133,136 @@ struct Bench {
 
 const std::vector<std::pair<int64_t, int64_t>> kShapes = {{12288, 4096}, {22016, 4096}, {4096, 11008}, {28672, 4096}, {8192, 8192}, {4096, 4096}};
 
+// The most stages that leave a plan within `bytes` of shared memory; 0: none.
+int most_stages(const WoqProblem& problem, WoqPlan plan, int bytes) {
+  for (plan.stages = 12; plan.stages >= 2; --plan.stages)
+    if (woq_shared_bytes(problem, plan) <= bytes && woq_fits(problem, plan)) return plan.stages;
+  return 0;
+}
+
 // Plans that might win at m.
-std::vector<WoqPlan> candidates(const Bench& bench, int64_t m) {
-  std::vector<WoqPlan> plans;
-  const int chunks = bench.layout.chunks;
+std::vector<WoqPlan> candidates(const WoqProblem& problem) {
+  constexpr int kHalf = 113 * 1024, kWhole = 227 * 1024;
+  const int64_t m = problem.m;
+  std::vector<WoqPlan> shapes, plans;
   if (m <= 16)
-    for (const int cluster : {1, 2, 4, 8})
-      for (const int warps : {8, 16})
-        for (const int k_warps : {1, 2, 4, 8})
-          for (const int stages : {3, 4, 6}) {
-            if (cluster * k_warps * 2 > chunks || (cluster >= 4 && stages == 3)) continue;
-            plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = m <= 8 ? 8 : 16, .cluster = cluster, .stages = stages, .warps = warps, .k_warps = k_warps,
-                             .clusters = cluster == 8 ? 16 : 132 / cluster});
-          }
-  if (m >= 16)
-    for (const int tokens : {32, 64, 128})
-      for (const int cluster : {1, 2, 4}) {
-        if (tokens / 2 > m && tokens > 32) continue;
-        if (tokens * 2 < m && tokens < 128) continue;
-        if (m >= 512 && cluster == 4) continue;
-        for (const int stages : {4, 5}) plans.push_back({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .cluster = cluster, .stages = stages});
+    for (const int cluster : {1, 2, 4})
+      for (const auto& [warps, k_warps] : {std::pair{8, 8}, {8, 4}, {16, 16}, {16, 8}})
+        if (cluster * k_warps * 2 <= problem.layout.chunks)
+          shapes.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = m <= 8 ? 8 : 16, .cluster = cluster, .clusters = std::min(132 / cluster, problem.layout.strips), .warps = warps, .k_warps = k_warps});
+  for (const int rows : {128, 256})
+    for (const int tokens : {16, 32, 64, 128}) {
+      if ((tokens > 16 && tokens >= 2 * m) || (tokens < 128 && tokens * 2 < m)) continue;
+      shapes.push_back({.kind = WoqPlan::Kind::kTile, .tokens = tokens, .rows = rows});
+    }
+  for (WoqPlan plan : shapes) {
+    for (const int bytes : {kHalf, kWhole}) {
+      plan.stages = most_stages(problem, plan, bytes);
+      if (plan.stages == 0 || (bytes == kWhole && plan.kind == WoqPlan::Kind::kTile && plan.tokens <= 64 && plan.rows == 128)) continue;
+      if (bytes == kHalf && plan.kind == WoqPlan::Kind::kTile && (plan.tokens > 64 || plan.rows == 256)) continue;
+      plan.early_weights = true;
+      for (const int late : {0, 2, 4, 8, 1000}) {
+        if (m > 16 && (late == 2 || late == 8)) continue;
+        if (m > 128 && late == 1000) continue;
+        plan.late = late;
+        plans.push_back(plan);
       }
+      plan.late = 0;
+      plan.early_weights = false;
+      plans.push_back(plan);
+    }
+  }
   return plans;
 }
 
+struct Options {
+  std::string scheme = "w4a16-g128";
+  bool bf16 = true, sweep = false, alone = false, rival = false;
+  std::vector<int64_t> ms = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
+  std::vector<std::pair<int64_t, int64_t>> shapes = kShapes;
+  size_t top = 1;
+  std::FILE* csv = nullptr;
+};
+
 // A line a shape: for each m the time of the chosen plan, then the best of the candidates if that is more than 3 % faster.
-void table(const std::string& name, const QuantScheme& scheme, bool bf16, bool tune, bool early, bool rival) {
-  const std::vector<int64_t> ms = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
+void table(const Options& o) {
+  const QuantScheme scheme = parse_scheme(o.scheme);
   double logs[2][3] = {};
   int counts[3] = {};
-  std::printf("%s %s%s: m: microseconds (over floor) [cuBLASLt bf16] {best other plan}\n", name.c_str(), bf16 ? "bf16" : "f16", early ? " early" : "");
-  for (const auto& [n, k] : kShapes) {
-    const Bench bench(scheme, bf16, n, k, 4096);
+  std::printf("%s %s%s: m: microseconds (over floor) [cuBLASLt bf16] {best other plans}\n", o.scheme.c_str(), o.bf16 ? "bf16" : "f16", o.alone ? " alone" : "");
+  for (const auto& [n, k] : o.shapes) {
+    const Bench bench(scheme, o.bf16, n, k, *std::max_element(o.ms.begin(), o.ms.end()));
     std::printf("%lldx%lld", static_cast<long long>(n), static_cast<long long>(k));
-    for (const int64_t m : ms) {
-      const WoqProblem problem{.layout = bench.layout, .bf16 = bf16, .m = m};
+    for (const int64_t m : o.ms) {
+      const WoqProblem problem{.layout = bench.layout, .bf16 = o.bf16, .m = m};
       WoqPlan plan = woq_choose(problem);
-      plan.early_weights = early;
-      const double us = bench.time(m, plan), floor = bench.floor_us(m);
-      double best = us;
-      WoqPlan best_plan = plan;
-      if (tune && m != 2 && m != 4 && m != 8)
-        for (WoqPlan other : candidates(bench, m)) {
-          other.early_weights = early;
+      if (o.alone) plan.early_weights = false;
+      const double floor = bench.floor_us(m);
+      std::vector<std::pair<double, WoqPlan>> timed;
+      bench.time(m, plan, 2000);  // the clock has to come up
+      const double us = bench.time(m, plan, 40000);
+      if (o.sweep)
+        for (const WoqPlan& other : candidates(problem)) {
           if (!woq_fits(problem, other)) continue;
-          const double other_us = bench.time(m, other);
-          if (other_us < best) best = other_us, best_plan = other;
+          timed.emplace_back(bench.time(m, other, 6000), other);
+          if (o.csv != nullptr)
+            std::fprintf(o.csv, "%s,%lld,%lld,%lld,%.2f,%.3f,%s\n", o.scheme.c_str(), static_cast<long long>(n), static_cast<long long>(k), static_cast<long long>(m),
+                         timed.back().first, timed.back().first / floor, other.describe().c_str());
         }
+      std::sort(timed.begin(), timed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+      const double best = timed.empty() ? us : std::min(us, timed[0].first);
       const int band = m <= 16 ? 0 : m <= 256 ? 1 : 2;
       logs[0][band] += std::log(us / floor);
       logs[1][band] += std::log(best / floor);
       ++counts[band];
       std::printf(" | %lld: %.2f (%.2f)", static_cast<long long>(m), us, us / floor);
-      if (rival) std::printf(" [%.1f]", time_cublaslt(m, n, k));
-      if (best < 0.97 * us) std::printf(" {%.2f %s}", best, best_plan.describe().c_str());
+      if (o.rival) std::printf(" [%.1f]", time_cublaslt(m, n, k));
+      for (size_t i = 0; i < std::min(o.top, timed.size()); ++i)
+        if (timed[i].first < 0.97 * us || o.top > 1) std::printf(" {%.2f %s}", timed[i].first, timed[i].second.describe().c_str());
+      if (o.csv != nullptr)
+        std::fprintf(o.csv, "%s,%lld,%lld,%lld,%.2f,%.3f,chosen%s %s\n", o.scheme.c_str(), static_cast<long long>(n), static_cast<long long>(k), static_cast<long long>(m), us, us / floor,
+                     o.alone ? " alone" : "", plan.describe().c_str());
     }
     std::printf("\n");
     std::fflush(stdout);
+    if (o.csv != nullptr) std::fflush(o.csv);
   }
-  for (int which = 0; which < (tune ? 2 : 1); ++which)
-    std::printf("%s%s, %s plans: geometric mean of time over floor: m 1-16 %.3f, 32-256 %.3f, >= 512 %.3f\n", name.c_str(), early ? " early" : "",
-                which == 0 ? "chosen" : "best", std::exp(logs[which][0] / counts[0]), std::exp(logs[which][1] / counts[1]), std::exp(logs[which][2] / counts[2]));
+  for (int which = 0; which < (o.sweep ? 2 : 1); ++which) {
+    std::printf("%s%s, %s plans: geometric mean of time over floor:", o.scheme.c_str(), o.alone ? " alone" : "", which == 0 ? "chosen" : "best");
+    for (int band = 0; band < 3; ++band)
+      if (counts[band] > 0) std::printf(" %s %.3f", band == 0 ? "m 1-16" : band == 1 ? "32-256" : ">= 512", std::exp(logs[which][band] / counts[band]));
+    std::printf("\n");
+  }
 }
 
 }  // namespace
 
 int run_bench(const std::vector<std::string>& arguments) {
-  const std::string name = arguments.empty() ? "w4a16-g128" : arguments[0];
-  const auto has = [&](const char* word) { return std::find(arguments.begin(), arguments.end(), word) != arguments.end(); };
-  const QuantScheme scheme = parse_scheme(name);
-  const bool bf16 = !has("f16");
-  table(name, scheme, bf16, has("sweep"), has("early"), has("rival"));
+  Options o;
+  for (const std::string& word : arguments) {
+    const auto value = [&](const char* name) { return word.rfind(name, 0) == 0 ? word.substr(std::strlen(name)) : std::string(); };
+    if (word == "f16") o.bf16 = false;
+    else if (word == "sweep") o.sweep = true;
+    else if (word == "alone") o.alone = true;
+    else if (word == "rival") o.rival = true;
+    else if (!value("top=").empty()) o.top = static_cast<size_t>(std::stoi(value("top=")));
+    else if (!value("csv=").empty()) o.csv = std::fopen(value("csv=").c_str(), "a");
+    else if (!value("m=").empty()) {
+      o.ms.clear();
+      for (const char* at = word.c_str() + 1; *at != 0;) o.ms.push_back(std::strtoll(at + 1, const_cast<char**>(&at), 10));
+    } else if (!value("shape=").empty()) {
+      o.shapes.clear();
+      for (const char* at = word.c_str() + 5; *at != 0;) {
+        char* end = nullptr;
+        const int64_t n = std::strtoll(at + 1, &end, 10);
+        o.shapes.emplace_back(n, std::strtoll(end + 1, const_cast<char**>(&at), 10));
+      }
+    } else {
+      o.scheme = word;
+    }
+  }
+  table(o);
+  if (o.csv != nullptr) std::fclose(o.csv);
   return 0;
 }
 

@@ -85,7 +85,7 @@ struct Totals {
 
 struct Case {
   WoqProblem problem;
-  const DeviceBytes *packed, *w, *x, *bias, *y, *again, *verdict;
+  const DeviceBytes *packed, *w, *x, *bias, *y, *again, *verdict, *workspace;
   std::string name;
   bool exact;
 };
@@ -94,11 +94,16 @@ struct Case {
 void run_plan(const Case& c, const WoqPlan& plan, bool with_bias, int repeats, Totals& totals) {
   const int64_t m = c.problem.m, n = c.problem.layout.n, k = c.problem.layout.k, ldy = n + kPad;
   const auto bytes = static_cast<size_t>(m * ldy * 2);
-  const WoqOperands operands{.packed = c.packed->as(), .x = c.x->as(), .bias = with_bias ? c.bias->as() : nullptr, .y = c.y->as(), .ldx = k, .ldy = ldy};
+  const WoqOperands operands{.packed = c.packed->as(), .x = c.x->as(), .bias = with_bias ? c.bias->as() : nullptr, .y = c.y->as(), .ldx = k, .ldy = ldy,
+                             .workspace = c.workspace->as()};
   CUDA_CHECK(cudaMemset(c.y->as(), 0xff, bytes));
+  // Poison in the sums, and behind what the plan asked for.
+  const uint64_t space = woq_workspace_bytes(c.problem, plan);
+  const size_t fence = std::min(c.workspace->size(), std::max<size_t>(space, kWoqFlagBytes) + 4096);
+  CUDA_CHECK(cudaMemset(c.workspace->as() + kWoqFlagBytes, 0xff, fence - kWoqFlagBytes));
   woq_run(c.problem, plan, operands, nullptr);
   CUDA_CHECK(cudaMemset(c.verdict->as(), 0, sizeof(Verdict)));
-  const double roundings = 17.0 * static_cast<double>((k + 15) / 16) + static_cast<double>(k / 32 + 2 + plan.cluster * plan.k_warps);
+  const double roundings = 17.0 * static_cast<double>((k + 15) / 16) + static_cast<double>(4 * (k / 32) + 2 + plan.cluster * plan.k_warps + (space == 0 ? 0 : plan.ctas));
   judge<<<static_cast<unsigned>((m * ldy + 127) / 128), 128>>>(c.w->as<double>(), c.x->as<uint16_t>(), with_bias ? c.bias->as<uint16_t>() : nullptr,
                                                                c.y->as<uint16_t>(), m, n, k, c.problem.bf16, c.exact, roundings, c.verdict->as<Verdict>());
   CUDA_CHECK(cudaGetLastError());
@@ -107,6 +112,14 @@ void run_plan(const Case& c, const WoqPlan& plan, bool with_bias, int repeats, T
   ++totals.runs;
   totals.worst = std::max(totals.worst, verdict.worst);
   bool failed = verdict.wrong != 0;
+  std::vector<uint32_t> flags(kWoqFlagBytes / 4), behind((fence - std::max<size_t>(space, kWoqFlagBytes)) / 4);
+  CUDA_CHECK(cudaMemcpy(flags.data(), c.workspace->as(), kWoqFlagBytes, cudaMemcpyDeviceToHost));
+  CUDA_CHECK(cudaMemcpy(behind.data(), c.workspace->as() + fence - behind.size() * 4, behind.size() * 4, cudaMemcpyDeviceToHost));
+  if (std::any_of(flags.begin(), flags.end(), [](uint32_t flag) { return flag != 0; }) ||
+      std::any_of(behind.begin(), behind.end(), [](uint32_t word) { return word != 0xffffffffu; })) {
+    failed = true;
+    std::printf("FAILED %s m=%lld %s: a flag is left raised, or the workspace was overrun\n", c.name.c_str(), static_cast<long long>(m), plan.describe().c_str());
+  }
   if (failed && totals.failed < 20)
     std::printf("FAILED %s m=%lld %s%s: %llu wrong, first token %lld row %lld, worst error %.3g of the bound\n", c.name.c_str(),
                 static_cast<long long>(m), plan.describe().c_str(), with_bias ? " bias" : "", verdict.wrong,
@@ -141,17 +154,18 @@ std::vector<WoqPlan> plans_for(const WoqProblem& problem, bool every) {
   std::vector<WoqPlan> plans{woq_choose(problem)};
   if (!every) return plans;
   const int chunks = problem.layout.chunks;
-  for (int cluster = 1; cluster <= 8; cluster *= 2) {
-    if (cluster > chunks) break;
-    for (const int tokens : {32, 64, 128})
-      plans.push_back({.kind = WoqPlan::Kind::kWgmma, .tokens = tokens, .cluster = cluster, .stages = tokens == 128 ? 3 : 2});
+  for (int cluster = 1; cluster <= 8 && cluster <= chunks; cluster *= 2)
     for (const int tokens : {8, 16}) {
       if (problem.m > tokens) continue;
-      plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = tokens, .cluster = cluster, .stages = 3, .warps = 8, .k_warps = cluster == 1 ? 4 : 1, .clusters = 3});
-      if (chunks / cluster <= 16)
-        plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = tokens, .cluster = cluster, .stages = 2, .warps = 16, .k_warps = 2, .clusters = 5, .early_weights = true});
+      plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = tokens, .stages = 3, .cluster = cluster, .clusters = 3, .warps = 8, .k_warps = cluster == 1 ? 4 : 1, .early_weights = false});
+      plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = tokens, .stages = 2, .cluster = cluster, .clusters = 5, .warps = 8, .k_warps = 8, .late = 2});
+      plans.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = tokens, .stages = 2, .cluster = cluster, .clusters = 2, .warps = 16, .k_warps = 4});
     }
-  }
+  for (const int rows : {128, 256})
+    for (const int tokens : {16, 32, 64, 128})
+      for (const int ctas : {2, 7, 132})
+        plans.push_back({.kind = WoqPlan::Kind::kTile, .tokens = tokens, .rows = rows, .stages = ctas == 7 ? 3 : 2, .ctas = ctas, .late = ctas == 2 ? 1000 : 1,
+                         .early_weights = ctas != 132});
   return plans;
 }
 
@@ -160,7 +174,7 @@ void check_weight(const std::string& scheme_name, bool bf16, bool exact, int64_t
   const QuantScheme scheme = parse_scheme(scheme_name);
   QTensor w = octavo::testing::random_weight(scheme, n, k, rng);
   if (exact)
-    for (float& scale : w.scales) scale = std::ldexp(1.0f, -static_cast<int>(rng() % 3));
+    for (float& scale : w.scales) scale = rng() % 8 == 0 ? 0.0f : std::ldexp(1.0f, -static_cast<int>(rng() % 3));
   ThreadPool pool;
   const WoqLayout layout = woq_layout(scheme, n, k);
   std::vector<std::byte> packed(layout.bytes), from_gpu(layout.bytes);
@@ -184,10 +198,11 @@ void check_weight(const std::string& scheme_name, bool bf16, bool exact, int64_t
   for (uint16_t& value : bias) value = to_bits(exact ? static_cast<float>(static_cast<int>(rng() % 9) - 4) : draw(rng), bf16);
   const DeviceBytes dx = upload(x.data(), x.size() * 2), dbias = upload(bias.data(), bias.size() * 2);
   const auto y_bytes = static_cast<size_t>(most * (n + kPad) * 2);
-  const DeviceBytes y(y_bytes), again(y_bytes), verdict(sizeof(Verdict));
+  const DeviceBytes y(y_bytes), again(y_bytes), verdict(sizeof(Verdict)), workspace(32 << 20);
+  CUDA_CHECK(cudaMemset(workspace.as(), 0, kWoqFlagBytes));
   for (const int64_t m : ms) {
     const Case c{.problem = {.layout = layout, .bf16 = bf16, .m = m}, .packed = &device, .w = &w64, .x = &dx, .bias = &dbias, .y = &y, .again = &again,
-                 .verdict = &verdict, .name = cat(scheme_name, bf16 ? " bf16 " : " f16 ", n, "x", k, exact ? " exact" : " random"), .exact = exact};
+                 .verdict = &verdict, .workspace = &workspace, .name = cat(scheme_name, bf16 ? " bf16 " : " f16 ", n, "x", k, exact ? " exact" : " random"), .exact = exact};
     bool with_bias = m % 2 == 1;
     for (const WoqPlan& plan : plans_for(c.problem, every)) {
       if (!wanted(plan) || !woq_fits(c.problem, plan)) continue;
@@ -200,11 +215,15 @@ void check_weight(const std::string& scheme_name, bool bf16, bool exact, int64_t
 
 }  // namespace
 
-int run_checks(bool quick, const std::string& only) {
+int run_checks(bool quick, const std::string& only, int part, int parts) {
   only_kind = only;
-  const std::vector<std::string> schemes = {"w4a16-g128", "w4a16-g128-asym", "w4a16-g64", "w4a16-g64-asym", "w4a16-g32", "w4a16-g32-asym", "w4a16",
+  std::vector<std::string> schemes = {"w4a16-g128", "w4a16-g128-asym", "w4a16-g64", "w4a16-g64-asym", "w4a16-g32", "w4a16-g32-asym", "w4a16",
                                             "w4a16-asym", "w4a16-g256", "w8a16-g128", "w8a16-g128-asym", "w8a16-g64-asym", "w8a16-g32", "w8a16", "w8a16-asym",
                                             "w8a16-tensor", "w4a16-g128-sbf16", "w8a16-g64-asym-sbf16", "w8a16-sf32"};
+  for (size_t i = 0, kept = 0; i < schemes.size();) {  // every parts-th of them
+    if (static_cast<int>(kept++ % static_cast<size_t>(parts)) == part) ++i;
+    else schemes.erase(schemes.begin() + static_cast<std::ptrdiff_t>(i));
+  }
   Totals totals;
   const auto group = [&](const char* title, const auto& body) {
     const int64_t runs = totals.runs, failed = totals.failed;
@@ -246,6 +265,7 @@ int run_checks(bool quick, const std::string& only) {
       }
     });
   }
+  if (!quick && part == 0) group("large m, the chosen plan", [&] { check_weight("w4a16-g128", true, true, 1032, 264, {2048, 4096, 5000}, false, totals); });
   CUDA_CHECK(cudaDeviceSynchronize());
   std::printf("%lld runs, %lld failed\n", static_cast<long long>(totals.runs), static_cast<long long>(totals.failed));
   return totals.failed == 0 ? 0 : 1;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/half.h"
@@ -27,13 +28,19 @@ inline void check(cudaError_t status, const char* what) {
 
 class DeviceBytes {
  public:
-  explicit DeviceBytes(size_t bytes = 0) : bytes_(bytes) {
+  DeviceBytes() = default;
+  explicit DeviceBytes(size_t bytes) : bytes_(bytes) {
     if (bytes != 0) CUDA_CHECK(cudaMalloc(&data_, bytes));
   }
   ~DeviceBytes() {
     if (data_ != nullptr) cudaFree(data_);
   }
   DeviceBytes(DeviceBytes&& other) noexcept : data_(other.data_), bytes_(other.bytes_) { other.data_ = nullptr; }
+  DeviceBytes& operator=(DeviceBytes&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
   DeviceBytes(const DeviceBytes&) = delete;
   DeviceBytes& operator=(const DeviceBytes&) = delete;
   template <class T = uint8_t>
@@ -54,7 +61,10 @@ inline DeviceBytes upload(const void* data, size_t bytes) {
 inline uint16_t to_bits(float value, bool bf16) { return bf16 ? f32_to_bf16(value) : f32_to_f16(value); }
 inline float from_bits(uint16_t bits, bool bf16) { return bf16 ? bf16_to_f32(bits) : f16_to_f32(bits); }
 
-int run_checks(bool quick, const std::string& only);  // only: "small", "wgmma" or ""
+// only: "small", "tile" or "". Of the schemes, every parts-th from `part` on.
+int run_checks(bool quick, const std::string& only, int part, int parts);
+int run_repeats();  // 1,000 repetitions of each kind of plan beside a busy stream
+int run_huge();     // tensors of more than 2^31 elements
 int run_bench(const std::vector<std::string>& arguments);
 
 }  // namespace octavo::cuda::testing

@@ -1,4 +1,5 @@
-// octavo_cuda_check check [quick] [small | wgmma] | bench [options]: tests and times the Hopper kernels on the GPU of this machine.
+// octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge | bench [options]: tests and times the Hopper
+// kernels on the GPU of this machine.
 #include <algorithm>
 
 #include "cuda/harness.cuh"
@@ -10,13 +11,17 @@ int main(int argc, char** argv) {
   try {
     if (!arguments.empty() && arguments[0] == "check") {
       const auto has = [&](const char* word) { return std::find(arguments.begin(), arguments.end(), word) != arguments.end(); };
-      return run_checks(has("quick"), has("small") ? "small" : has("wgmma") ? "wgmma" : "");
+      const auto part = std::find(arguments.begin(), arguments.end(), "part");
+      const bool parts = arguments.end() - part > 2;
+      return run_checks(has("quick"), has("small") ? "small" : has("tile") ? "tile" : "", parts ? std::stoi(part[1]) : 0, parts ? std::stoi(part[2]) : 1);
     }
+    if (!arguments.empty() && arguments[0] == "repeats") return run_repeats();
+    if (!arguments.empty() && arguments[0] == "huge") return run_huge();
     if (!arguments.empty() && arguments[0] == "bench") return run_bench({arguments.begin() + 1, arguments.end()});
   } catch (const octavo::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
-  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | wgmma] | bench [scheme] [f16] [sweep] [early] [rival]\n");
+  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [probe] [alone] [rival] [brief]\n");
   return 2;
 }

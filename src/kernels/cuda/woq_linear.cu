@@ -8,12 +8,13 @@
 #include "kernels/cuda/woq_linear.h"
 #include "kernels/cuda/woq_small.cuh"
 #include "kernels/cuda/woq_table.h"
-#include "kernels/cuda/woq_wgmma.cuh"
+#include "kernels/cuda/woq_tile.cuh"
 
 namespace octavo::cuda {
 namespace {
 
-constexpr int kSms = 132, kSharedLimit = 227 * 1024;
+constexpr int kSms = 132, kSharedLimit = 227 * 1024, kHalfShared = 113 * 1024;
+constexpr int kRaster = 8;  // token tiles in a band: 132 CTAs then work on 8 x 16 tiles at a time
 
 void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) fail(Code::kDevice, what, ": ", cudaGetErrorString(status));
@@ -25,25 +26,43 @@ int max_slice(int chunks, int parts) { return (chunks + parts - 1) / parts; }
 struct SmallShared {
   int x_stride, stage_bytes, ring_at, sums_at, barriers_at, bytes;
 };
-SmallShared small_shared(const WoqLayout& layout, const WoqPlan& plan) {
+SmallShared small_shared(const WoqProblem& problem, const WoqPlan& plan) {
+  const WoqLayout& layout = problem.layout;
+  const int tokens = static_cast<int>(std::min<int64_t>(problem.m, plan.tokens));
   SmallShared out;
   // 16 bytes more than the slice: consecutive tokens start 4 banks apart, so ldmatrix meets no conflict.
   out.x_stride = max_slice(layout.chunks, plan.cluster) * kChunkCols * 2 + 16;
   out.stage_bytes = round_up(layout.record_bytes, 128);
-  out.ring_at = round_up(out.x_stride * plan.tokens, 128);
+  out.ring_at = round_up(out.x_stride * tokens, 128);
   out.sums_at = out.ring_at + plan.warps * plan.stages * out.stage_bytes;
-  out.barriers_at = out.sums_at + 2 * plan.warps * plan.tokens * kSumStride * 4;
+  out.barriers_at = out.sums_at + 2 * plan.warps * tokens * kSumStride * 4;
   out.bytes = out.barriers_at + plan.warps * plan.stages * 8;
   return out;
 }
-struct WgmmaShared {
-  int stage_bytes, barriers_at, bytes;
+struct TileShared {
+  int stage_bytes, staging_at, barriers_at, bytes;
 };
-WgmmaShared wgmma_shared(const WoqLayout& layout, const WoqPlan& plan) {
-  WgmmaShared out;
-  out.stage_bytes = round_up(plan.tokens * 256 + 4 * layout.record_bytes, 1024);
-  out.barriers_at = std::max(plan.stages * out.stage_bytes, plan.tokens * kOutStride * 4);
+TileShared tile_shared(const WoqLayout& layout, const WoqPlan& plan) {
+  TileShared out;
+  out.stage_bytes = round_up(plan.tokens * 256 + plan.rows / kStripRows * layout.record_bytes, 1024);
+  out.staging_at = plan.stages * out.stage_bytes;
+  out.barriers_at = out.staging_at + tile_staging_bytes(plan.rows / 128);
   out.bytes = out.barriers_at + plan.stages * 16;
+  return out;
+}
+
+// How the tiles are dealt out: the first `split` of them in equal shares of chunks, the others whole, in rounds.
+struct TileGrid {
+  int64_t row_tiles, token_tiles, tiles, ctas, split;
+};
+TileGrid tile_grid(const WoqProblem& problem, const WoqPlan& plan) {
+  TileGrid out;
+  out.row_tiles = (problem.layout.n + plan.rows - 1) / plan.rows;
+  out.token_tiles = (problem.m + plan.tokens - 1) / plan.tokens;
+  out.tiles = out.row_tiles * out.token_tiles;
+  out.ctas = std::min<int64_t>(plan.ctas, std::max(out.tiles, out.tiles * problem.layout.chunks / 4));
+  const int64_t rest = out.tiles % out.ctas;
+  out.split = rest == 0 || rest * 16 >= out.ctas * 15 ? 0 : out.tiles < out.ctas ? out.tiles : rest + out.ctas;
   return out;
 }
 
@@ -51,9 +70,8 @@ const void* kernel_of(const WoqProblem& problem, const WoqPlan& plan) {
   const WoqLayout& layout = problem.layout;
   const int groups = std::max(layout.groups, 1);
   if (plan.kind == WoqPlan::Kind::kSmall)
-    return problem.bf16 ? woq_small_bf16(layout.bits, groups, plan.tokens) : woq_small_f16(layout.bits, groups, plan.tokens);
-  if (problem.bf16) return layout.bits == 4 ? woq_wgmma_bf16_w4(groups, plan.tokens) : woq_wgmma_bf16_w8(groups, plan.tokens);
-  return layout.bits == 4 ? woq_wgmma_f16_w4(groups, plan.tokens) : woq_wgmma_f16_w8(groups, plan.tokens);
+    return problem.bf16 ? woq_small_bf16(layout.bits, groups, plan.tokens, plan.warps) : woq_small_f16(layout.bits, groups, plan.tokens, plan.warps);
+  return woq_tile(problem.bf16, layout.bits, layout.groups, plan.rows, plan.tokens);
 }
 
 using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
@@ -98,52 +116,53 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
   if (!aligned(o.packed, 128) || !aligned(o.x, 16) || !aligned(o.y, 16) || o.packed == nullptr || o.x == nullptr || o.y == nullptr)
     fail(Code::kUsage, "weight-only linear: weights must be aligned to 128 bytes, x and y to 16");
   const bool small = plan.kind == WoqPlan::Kind::kSmall;
-  if (!woq_fits(problem, plan) || !is_power_of_two_upto(plan.cluster, 8) || plan.stages < 2 || plan.cluster > layout.chunks ||
-      (small && (problem.m > plan.tokens || !is_power_of_two_upto(plan.warps, 16) || plan.warps < 8 ||
-                 !is_power_of_two_upto(plan.k_warps, plan.warps) || plan.clusters < 1)))
+  const bool small_fits = problem.m <= plan.tokens && is_power_of_two_upto(plan.warps, 16) && plan.warps >= 8 && plan.clusters >= 1 &&
+                          is_power_of_two_upto(plan.k_warps, plan.warps) && is_power_of_two_upto(plan.cluster, 8) && plan.cluster <= layout.chunks;
+  if (!woq_fits(problem, plan) || plan.stages < 2 || (small ? !small_fits : plan.ctas < 1 || plan.ctas * 4 > static_cast<int>(kWoqFlagBytes)))
     fail(Code::kUsage, "weight-only linear: plan cannot run: ", plan.describe());
+  if (woq_workspace_bytes(problem, plan) != 0 && (o.workspace == nullptr || !aligned(o.workspace, 128)))
+    fail(Code::kUsage, "weight-only linear: plan ", plan.describe(), " needs a workspace aligned to 128 bytes");
 }
 
 }  // namespace
 
 std::string WoqPlan::describe() const {
-  if (kind == Kind::kSmall)
-    return cat("small t", tokens, " c", cluster, "x", clusters, " w", warps, "/", k_warps, " s", stages, early_weights ? " early" : "");
-  return cat("wgmma t", tokens, " c", cluster, " s", stages, early_weights ? " early" : "");
+  const std::string start = early_weights ? cat(" l", late) : " alone";
+  if (kind == Kind::kSmall) return cat("small t", tokens, " c", cluster, "x", clusters, " w", warps, "/", k_warps, " s", stages, start);
+  return cat("tile ", rows, "x", tokens, " g", ctas, " s", stages, start);
 }
 
-uint64_t woq_workspace_bytes(const WoqProblem&) { return 0; }
+uint64_t woq_workspace_bytes(const WoqProblem& problem, const WoqPlan& plan) {
+  if (plan.kind == WoqPlan::Kind::kSmall) return 0;
+  const TileGrid grid = tile_grid(problem, plan);
+  return grid.split == 0 ? 0 : kWoqFlagBytes + static_cast<uint64_t>(grid.ctas) * static_cast<uint64_t>(plan.rows) * static_cast<uint64_t>(plan.tokens) * 4;
+}
 
 bool woq_fits(const WoqProblem& problem, const WoqPlan& plan) {
-  if (plan.kind == WoqPlan::Kind::kSmall && plan.warps > small_max_warps(problem.layout.bits, problem.layout.groups, plan.tokens)) return false;
-  const int bytes = plan.kind == WoqPlan::Kind::kSmall ? small_shared(problem.layout, plan).bytes : wgmma_shared(problem.layout, plan).bytes;
-  return bytes <= kSharedLimit;
+  return kernel_of(problem, plan) != nullptr && woq_shared_bytes(problem, plan) <= kSharedLimit;
+}
+
+int woq_shared_bytes(const WoqProblem& problem, const WoqPlan& plan) {
+  return plan.kind == WoqPlan::Kind::kSmall ? small_shared(problem, plan).bytes : tile_shared(problem.layout, plan).bytes;
 }
 
 // Rules read off the sweep in docs/perf.md; they look at m only through the tile.
 WoqPlan woq_choose(const WoqProblem& problem) {
   const WoqLayout& layout = problem.layout;
-  // Nine rows or more with a long k, or with 8 bits: a CTA's slice of x leaves too little room for the rings.
-  if (problem.m <= 8 || (problem.m <= 16 && layout.bits == 4 && layout.k <= 4096)) {
-    for (int cluster = layout.k <= 4096 && problem.m <= 8 && layout.bits == 4 ? 1 : 2; cluster <= 8; cluster *= 2) {
-      WoqPlan plan{.kind = WoqPlan::Kind::kSmall, .tokens = problem.m <= 8 ? 8 : 16, .cluster = cluster};
-      while (plan.cluster > layout.chunks) plan.cluster /= 2;
-      plan.clusters = std::min(plan.cluster == 8 ? 16 : kSms / plan.cluster, static_cast<int>(layout.strips));
-      const int strips = (layout.strips + plan.clusters - 1) / plan.clusters;
-      plan.warps = layout.k <= 4096 && strips > 2 ? small_max_warps(layout.bits, layout.groups, plan.tokens) : 8;
-      // One round of strips where possible; the warps that are left split k.
-      while (plan.k_warps * 2 <= 8 && plan.warps / (plan.k_warps * 2) >= strips && layout.chunks / plan.cluster >= plan.k_warps * 2) plan.k_warps *= 2;
-      for (plan.stages = 4; plan.stages >= 3; --plan.stages)
-        if (woq_fits(problem, plan)) return plan;
-    }
+  WoqPlan plan;
+  if (problem.m <= 8) {
+    plan = {.kind = WoqPlan::Kind::kSmall, .tokens = 8, .cluster = problem.m * layout.k > 4 * 4096 ? 2 : 1, .warps = 8, .k_warps = 8};
+    while (plan.cluster > layout.chunks) plan.cluster /= 2;
+    plan.clusters = std::min(kSms / plan.cluster, static_cast<int>(layout.strips));
+    while (plan.k_warps > 1 && layout.chunks / plan.cluster < plan.k_warps) plan.k_warps /= 2;
+    plan.late = 4;
+    for (plan.stages = 8; plan.stages >= 2; --plan.stages)
+      if (small_shared(problem, plan).bytes <= kHalfShared) return plan;
   }
-  WoqPlan plan{.kind = WoqPlan::Kind::kWgmma, .tokens = problem.m <= 32 ? 32 : problem.m <= 64 ? 64 : 128, .stages = 4};
-  const auto tiles = [&] { return layout.strips / 4 * ((problem.m + plan.tokens - 1) / plan.tokens); };
-  while (plan.tokens > 32 && tiles() * 4 <= kSms) plan.tokens /= 2;
-  // Two CTAs split k where that fills the last wave better.
-  const auto waves = [&](int cluster) { return static_cast<double>((tiles() * cluster + kSms - 1) / kSms) / cluster; };
-  if (layout.chunks >= 8 && waves(2) < 0.8 * waves(1)) plan.cluster = 2;
-  while (plan.stages > 2 && !woq_fits(problem, plan)) --plan.stages;
+  plan = {.kind = WoqPlan::Kind::kTile, .tokens = problem.m <= 16 ? 16 : problem.m <= 32 ? 32 : problem.m <= 64 ? 64 : 128, .late = 4};
+  plan.rows = problem.m > 64 && layout.n > 4096 && layout.groups <= 1 ? 256 : 128;
+  const int most = plan.tokens <= 64 ? kHalfShared : kSharedLimit;
+  for (plan.stages = 8; plan.stages > 2 && tile_shared(layout, plan).bytes > most;) --plan.stages;
   return plan;
 }
 
@@ -151,14 +170,15 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   check_operands(problem, plan, operands);
   const WoqLayout& layout = problem.layout;
   const void* kernel = kernel_of(problem, plan);
-  if (kernel == nullptr) fail(Code::kUsage, "weight-only linear: no kernel for ", plan.describe());
 
   cudaLaunchAttribute attributes[2];
   cudaLaunchConfig_t config{};
   config.stream = stream;
   config.attrs = attributes;
-  attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
-  attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster), 1, 1};
+  if (plan.kind == WoqPlan::Kind::kSmall && plan.cluster > 1) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+    attributes[config.numAttrs++].val.clusterDim = {static_cast<unsigned>(plan.cluster), 1, 1};
+  }
   if (plan.early_weights) {
     attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
@@ -171,7 +191,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   };
 
   if (plan.kind == WoqPlan::Kind::kSmall) {
-    const SmallShared shared = small_shared(layout, plan);
+    const SmallShared shared = small_shared(problem, plan);
     SmallArgs args{};
     args.packed = static_cast<const uint8_t*>(operands.packed);
     args.x = operands.x;
@@ -193,6 +213,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
     args.scale_is_bf16 = layout.scale_is_bf16;
     args.cluster = plan.cluster;
     args.k_warps = plan.k_warps;
+    args.late = plan.late;
     args.stages = plan.stages;
     args.stage_bytes = shared.stage_bytes;
     args.x_stride = shared.x_stride;
@@ -205,11 +226,15 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
     launch(shared.bytes, arguments);
     return;
   }
-  const WgmmaShared shared = wgmma_shared(layout, plan);
-  WgmmaArgs args{};
+  const TileShared shared = tile_shared(layout, plan);
+  const TileGrid grid = tile_grid(problem, plan);
+  if (grid.tiles > 0x7fffffff) fail(Code::kUsage, "weight-only linear: ", grid.tiles, " tiles are too many for one launch");
+  TileArgs args{};
   args.packed = static_cast<const uint8_t*>(operands.packed);
   args.bias = operands.bias;
   args.y = operands.y;
+  args.flags = static_cast<uint32_t*>(operands.workspace);
+  args.partials = reinterpret_cast<float*>(static_cast<uint8_t*>(operands.workspace) + kWoqFlagBytes);
   args.ldy = operands.ldy;
   args.n = layout.n;
   args.tail = layout.tail;
@@ -218,19 +243,21 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   args.chunks = layout.chunks;
   args.code_bytes = layout.code_bytes;
   args.record_bytes = layout.record_bytes;
-  args.groups = layout.groups;
   args.has_zeros = layout.has_zeros;
   args.scale_is_bf16 = layout.scale_is_bf16;
-  args.cluster = plan.cluster;
   args.stages = plan.stages;
   args.stage_bytes = shared.stage_bytes;
-  args.token_tiles = static_cast<int32_t>((problem.m + plan.tokens - 1) / plan.tokens);
+  args.tiles = static_cast<int32_t>(grid.tiles);
+  args.split_tiles = static_cast<int32_t>(grid.split);
+  args.row_tiles = static_cast<int32_t>(grid.row_tiles);
+  args.token_tiles = static_cast<int32_t>(grid.token_tiles);
+  args.raster = static_cast<int32_t>(std::min<int64_t>(grid.token_tiles, kRaster));
+  args.late = plan.late;
+  args.staging_at = static_cast<uint32_t>(shared.staging_at);
   args.barriers_at = static_cast<uint32_t>(shared.barriers_at);
   CUtensorMap map = x_map(problem, plan, operands);
-  const int64_t blocks = static_cast<int64_t>(layout.strips / 4) * args.token_tiles * plan.cluster;
-  if (blocks > 0x7fffffff) fail(Code::kUsage, "weight-only linear: ", blocks, " blocks are too many for one launch");
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(kWgmmaThreads);
+  config.gridDim = dim3(static_cast<unsigned>(grid.ctas));
+  config.blockDim = dim3(kTileThreads);
   void* arguments[] = {&args, &map};
   launch(shared.bytes, arguments);
 }

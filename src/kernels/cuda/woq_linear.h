@@ -1,7 +1,7 @@
 // y[m,n] = x[m,k] w[n,k]^T + bias on a Hopper GPU, w packed as woq_layout.h says, x and y f16 or bf16, sums in f32.
-// Problem -> woq_choose -> woq_run. woq_run enqueues one kernel on the stream: it never allocates or synchronizes, uses no
-// workspace (parts of a sum split along k meet in distributed shared memory, in a fixed order), is safe in a CUDA graph and
-// on several streams at once, and gives the same bits at every repetition.
+// Problem -> woq_choose -> woq_run. woq_run enqueues one kernel on the stream: it never allocates or synchronizes, is safe
+// in a CUDA graph and, with a workspace for each stream, on several streams at once, and gives the same bits at every
+// repetition (a sum split along k is put together in a fixed order).
 #pragma once
 #include <cstdint>
 #include <string>
@@ -22,21 +22,26 @@ struct WoqProblem {
 
 // How to run it; printable, and open to override: woq_run checks it. Made without device memory or a context switch.
 struct WoqPlan {
-  enum class Kind : uint8_t { kSmall, kWgmma } kind = Kind::kSmall;
-  int tokens = 8;        // tile along m. kSmall: 8, 16; kWgmma: 32, 64, 128
-  int cluster = 1;       // CTAs that split k: 1, 2, 4, 8
+  enum class Kind : uint8_t { kSmall, kTile } kind = Kind::kSmall;
+  int tokens = 8;        // tile along m. kSmall: 8, 16; kTile: 16, 32, 64, 128
+  int rows = 128;        // kTile: tile along n, 128 or 256
   int stages = 4;        // of the pipeline (kSmall: per warp)
+  int ctas = 132;        // kTile: CTAs in the grid
+  int cluster = 1;       // kSmall: CTAs that split k: 1, 2, 4, 8
+  int clusters = 1;      // kSmall: clusters in the grid
   int warps = 8;         // kSmall: warps of a CTA, 8 or 16
   int k_warps = 1;       // kSmall: warps that split k inside a CTA
-  int clusters = 1;      // kSmall: clusters in the grid
-  bool early_weights = false;  // start reading weights while the kernel before it in the stream still runs (programmatic
-                               // launch): only if that kernel does not write them
+  int late = 0;          // the next kernel of the stream may start when so many records (of a warp) or chunks are left to fetch
+  // Read weights while the kernel before it in the stream still runs (programmatic launch). That kernel must not write
+  // them; woq_pack_gpu takes care of that for its own.
+  bool early_weights = true;
   std::string describe() const;
 };
 
 WoqPlan woq_choose(const WoqProblem& problem);
 bool woq_fits(const WoqProblem& problem, const WoqPlan& plan);  // false: more shared memory or registers than there are
-uint64_t woq_workspace_bytes(const WoqProblem& problem);  // 0: the kernels need none
+int woq_shared_bytes(const WoqProblem& problem, const WoqPlan& plan);  // of a CTA; two fit an SM up to 113 KiB
+uint64_t woq_workspace_bytes(const WoqProblem& problem, const WoqPlan& plan);
 
 struct WoqOperands {
   const void* packed = nullptr;  // layout.bytes, 128-byte aligned
@@ -44,7 +49,11 @@ struct WoqOperands {
   const void* bias = nullptr;    // [n] or nullptr
   void* y = nullptr;             // [m, n], row stride ldy (a multiple of 8), 16-byte aligned
   int64_t ldx = 0, ldy = 0;
+  // woq_workspace_bytes, 128-byte aligned; its first kWoqFlagBytes are zeroed once before the first run, and each run leaves
+  // them so. Any plan may use it after any other; runs that may overlap need one each.
+  void* workspace = nullptr;
 };
+constexpr uint64_t kWoqFlagBytes = 1024;
 // Throws kUsage for operands or a plan that cannot run, kUnavailable-like codes for CUDA errors at launch.
 void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& operands, Stream stream);
 

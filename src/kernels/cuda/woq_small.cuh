@@ -23,23 +23,20 @@ struct SmallArgs {
   int32_t m, k, strips, chunks, code_bytes, record_bytes, groups;
   int32_t has_zeros, scale_is_bf16;
   int32_t cluster, k_warps, stages, stage_bytes, x_stride;  // x_stride: bytes of a row of x in shared memory
+  int32_t late;  // records that a warp has left to fetch when the next kernel may start
   uint32_t ring_at, sums_at, barriers_at;                   // offsets in shared memory; x is at 0
 };
 
-// Warps of a CTA at most: with 16 tokens, int8 and groups of 32 need more than the 128 registers that 16 warps leave.
-inline constexpr int small_max_warps(int bits, int groups, int tokens) {
-  return tokens == 16 && (bits == 8 || groups == 4) ? 8 : 16;
-}
-
 constexpr int kSumStride = 36;  // floats of a token's 32 rows: 36 keeps the lanes of a fragment in different banks
 
-template <class Act, int kBits, int kGroups, int kTiles>
-__global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTiles), 1) woq_small_kernel(const __grid_constant__ SmallArgs args) {
+// Two CTAs an SM: of this kernel and of the next one in the stream.
+template <class Act, int kBits, int kGroups, int kTiles, int kWarps>
+__global__ void __launch_bounds__(32 * kWarps, 2) woq_small_kernel(const __grid_constant__ SmallArgs args) {
   using namespace ptx;
   extern __shared__ __align__(128) uint8_t small_memory[];
-  constexpr int kTokens = 8 * kTiles;
   const uint32_t base = shared_address(small_memory);
-  const int warps = static_cast<int>(blockDim.x) / 32, warp = static_cast<int>(threadIdx.x) / 32;
+  constexpr int warps = kWarps;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int cluster = args.cluster, rank = cluster == 1 ? 0 : static_cast<int>(cluster_rank());
   const int slots = warps / args.k_warps, slot = warp / args.k_warps, k_warp = warp % args.k_warps;
@@ -75,23 +72,24 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
     }
   };
   for (int stage = 0; stage < args.stages; ++stage) fetch(stage);
+  int left = first + slot < last ? ((last - first - slot - 1) / slots + 1) * (end - begin) - args.stages : 0;
 
-  // x: this CTA's slice, zeros beyond m and k.
+  // x: this CTA's slice of the m rows, zeros beyond k. Tokens from m on read row m - 1, and nobody reads their sums.
   wait_for_previous_kernel();
-  let_next_kernel_start();
+  if (left <= args.late) let_next_kernel_start();
   {
     const int pieces = (high - low) * (kChunkCols / 8);
     const Act* x = static_cast<const Act*>(args.x);
-    for (int i = static_cast<int>(threadIdx.x); i < pieces * kTokens; i += static_cast<int>(blockDim.x)) {
+    for (int i = static_cast<int>(threadIdx.x); i < pieces * args.m; i += 32 * kWarps) {
       const int token = i / pieces, piece = i % pieces, col = low * kChunkCols + piece * 8;
-      const bool valid = token < args.m && col < args.k;
+      const bool valid = col < args.k;
       copy16(base + static_cast<uint32_t>(token * args.x_stride + piece * 16), x + (valid ? token * args.ldx + col : 0), valid);
     }
     copy_wait_all();
   }
   __syncthreads();
 
-  const uint32_t sums_bytes = static_cast<uint32_t>(warps * kTokens * kSumStride * 4);  // of one of the two buffers
+  const uint32_t sums_bytes = static_cast<uint32_t>(warps * args.m * kSumStride * 4);  // of one of the two buffers
   // Adds the partial sums of round `round` over ranks and warps and writes this CTA's share.
   const auto reduce = [&](int round) {
     const int strip0 = first + round * slots, live = min(slots, last - strip0);
@@ -102,7 +100,7 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
       for (int peer = 0; peer < cluster; ++peer) {
         const uint32_t remote = cluster == 1 ? from : in_cta(from, static_cast<uint32_t>(peer));
         for (int part = 0; part < args.k_warps; ++part)
-          sum += load_cluster(remote + static_cast<uint32_t>((((at * args.k_warps + part) * kTokens + token) * kSumStride + lane) * 4));
+          sum += load_cluster(remote + static_cast<uint32_t>((((at * args.k_warps + part) * args.m + token) * kSumStride + lane) * 4));
       }
       const int64_t row = static_cast<int64_t>(strip0 + at) * kStripRows + lane;
       if (row >= args.n) continue;
@@ -112,7 +110,9 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
   };
 
   const int group_row = lane / 4;  // rows r and r + 8 of each half
-  const uint32_t x_lane = base + static_cast<uint32_t>((lane % 8) * args.x_stride + (lane / 8) * 16);
+  uint32_t x_lane[kTiles];
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) x_lane[tile] = base + static_cast<uint32_t>(min(tile * 8 + lane % 8, args.m - 1) * args.x_stride + (lane / 8) * 16);
   int stage = 0;
   uint32_t parity = 0;
   for (int round = 0; round < rounds; ++round) {
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
       }
       for (int chunk = begin; chunk < end; ++chunk) {
         const uint32_t record = ring + static_cast<uint32_t>(stage * args.stage_bytes);
-        const uint32_t x_chunk = x_lane + static_cast<uint32_t>((chunk - low) * kChunkCols * 2);
+        const uint32_t x_chunk = static_cast<uint32_t>((chunk - low) * kChunkCols * 2);
         barrier_wait(barriers + stage * 8, parity);
         const uint8_t* bytes = small_memory + (record - base);
         if (args.groups != 0) {
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
           for (int pair = 0; pair < 2; ++pair)
 #pragma unroll
             for (int tile = 0; tile < kTiles; ++tile)
-              load_matrices(b[pair][tile], x_chunk + static_cast<uint32_t>(tile * 8 * args.x_stride + (span * 2 + pair) * 64));
+              load_matrices(b[pair][tile], x_lane[tile] + x_chunk + static_cast<uint32_t>((span * 2 + pair) * 64));
 #pragma unroll
           for (int step = 0; step < 4; ++step) {
             const int group = (span * 4 + step) * kGroups / 8;
@@ -195,6 +195,7 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
         }
         __syncwarp();  // all lanes have read the stage
         fetch(stage);
+        if (--left == args.late) let_next_kernel_start();
         if (++stage == args.stages) {
           stage = 0;
           parity ^= 1;
@@ -205,7 +206,7 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
       cluster_wait();
       reduce(round - 1);
     }
-    const uint32_t to = base + args.sums_at + (round & 1) * sums_bytes + static_cast<uint32_t>(warp * kTokens * kSumStride * 4);
+    const uint32_t to = base + args.sums_at + (round & 1) * sums_bytes + static_cast<uint32_t>(warp * args.m * kSumStride * 4);
 #pragma unroll
     for (int half = 0; half < 2; ++half)
 #pragma unroll
@@ -213,7 +214,7 @@ __global__ void __launch_bounds__(32 * small_max_warps(kBits, kGroups, 8 * kTile
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const int token = tile * 8 + (lane % 4) * 2 + (i & 1), row = half * 16 + group_row + (i >> 1) * 8;
-          store_shared(to + static_cast<uint32_t>((token * kSumStride + row) * 4), total[half][tile][i]);
+          if (token < args.m) store_shared(to + static_cast<uint32_t>((token * kSumStride + row) * 4), total[half][tile][i]);
         }
     __syncwarp();
     cluster_arrive();

@@ -39,6 +39,9 @@ __device__ __forceinline__ uint32_t add_half2(uint32_t a, uint32_t b) {
 __device__ __forceinline__ uint32_t fma_half2(uint32_t a, uint32_t b, uint32_t c) {
   return bits_as<uint32_t>(__hfma2(bits_as<__half2>(a), bits_as<__half2>(b), bits_as<__half2>(c)));
 }
+__device__ __forceinline__ uint32_t fma_bf162(uint32_t a, uint32_t b, uint32_t c) {
+  return bits_as<uint32_t>(__hfma2(bits_as<__nv_bfloat162>(a), bits_as<__nv_bfloat162>(b), bits_as<__nv_bfloat162>(c)));
+}
 __device__ __forceinline__ uint32_t add_bf162(uint32_t a, uint32_t b) {
   return bits_as<uint32_t>(__hadd2(bits_as<__nv_bfloat162>(a), bits_as<__nv_bfloat162>(b)));
 }
@@ -49,6 +52,13 @@ __device__ __forceinline__ uint32_t sub_bf162(uint32_t a, uint32_t b) {
 // What to add for zero bytes `low` (row r) and `high` (row r + 8): the zero point plus 8 or 128.
 struct ZeroTerms {
   uint32_t low, high;
+};
+
+// The same with a factor for each row, 1 or 0 (in the form the codes need): 0, with zero terms of 0, makes every code of
+// the row 0.
+struct CodeTerms {
+  ZeroTerms zero;
+  uint32_t factor_low, factor_high;
 };
 
 template <class Act, int kBits>
@@ -68,6 +78,14 @@ struct Dequant<__half, 4> {
     a[2] = add_half2(and_or<0x000f000f, 0x64006400>(upper), zero.low);
     a[3] = fma_half2(and_or<0x00f000f0, 0x64006400>(upper), sixteenth, zero.high);
   }
+  static constexpr uint32_t kFactorLow = 0x3c003c00u, kFactorHigh = 0x2c002c00u;  // 1, 1 / 16
+  static __device__ __forceinline__ void run(uint32_t (&a)[4], const uint32_t* word, const CodeTerms& terms) {
+    const uint32_t upper = *word >> 8;
+    a[0] = fma_half2(and_or<0x000f000f, 0x64006400>(*word), terms.factor_low, terms.zero.low);
+    a[1] = fma_half2(and_or<0x00f000f0, 0x64006400>(*word), terms.factor_high, terms.zero.high);
+    a[2] = fma_half2(and_or<0x000f000f, 0x64006400>(upper), terms.factor_low, terms.zero.low);
+    a[3] = fma_half2(and_or<0x00f000f0, 0x64006400>(upper), terms.factor_high, terms.zero.high);
+  }
 };
 
 template <>
@@ -82,6 +100,13 @@ struct Dequant<__nv_bfloat16, 4> {
     a[2] = add_bf162(and_or<0x000f000f, 0x43004300>(*word >> 8), zero.low);
     a[3] = add_bf162(and_or<0x000f000f, 0x43004300>(*word >> 12), zero.high);
   }
+  static constexpr uint32_t kFactorLow = 0x3f803f80u, kFactorHigh = 0x3f803f80u;
+  static __device__ __forceinline__ void run(uint32_t (&a)[4], const uint32_t* word, const CodeTerms& terms) {
+    a[0] = fma_bf162(and_or<0x000f000f, 0x43004300>(*word), terms.factor_low, terms.zero.low);
+    a[1] = fma_bf162(and_or<0x000f000f, 0x43004300>(*word >> 4), terms.factor_high, terms.zero.high);
+    a[2] = fma_bf162(and_or<0x000f000f, 0x43004300>(*word >> 8), terms.factor_low, terms.zero.low);
+    a[3] = fma_bf162(and_or<0x000f000f, 0x43004300>(*word >> 12), terms.factor_high, terms.zero.high);
+  }
 };
 
 template <>
@@ -95,6 +120,13 @@ struct Dequant<__half, 8> {
     a[1] = add_half2(and_xor<0x00ff00ff, 0x64806480>(words[0] >> 8), zero.high);
     a[2] = add_half2(and_xor<0x00ff00ff, 0x64806480>(words[1]), zero.low);
     a[3] = add_half2(and_xor<0x00ff00ff, 0x64806480>(words[1] >> 8), zero.high);
+  }
+  static constexpr uint32_t kFactorLow = 0x3c003c00u, kFactorHigh = 0x3c003c00u;
+  static __device__ __forceinline__ void run(uint32_t (&a)[4], const uint32_t* words, const CodeTerms& terms) {
+    a[0] = fma_half2(and_xor<0x00ff00ff, 0x64806480>(words[0]), terms.factor_low, terms.zero.low);
+    a[1] = fma_half2(and_xor<0x00ff00ff, 0x64806480>(words[0] >> 8), terms.factor_high, terms.zero.high);
+    a[2] = fma_half2(and_xor<0x00ff00ff, 0x64806480>(words[1]), terms.factor_low, terms.zero.low);
+    a[3] = fma_half2(and_xor<0x00ff00ff, 0x64806480>(words[1] >> 8), terms.factor_high, terms.zero.high);
   }
 };
 
@@ -115,6 +147,13 @@ struct Dequant<__nv_bfloat16, 8> {
     a[1] = add_bf162(code(words[0] >> 8), zero.high);
     a[2] = add_bf162(code(words[1]), zero.low);
     a[3] = add_bf162(code(words[1] >> 8), zero.high);
+  }
+  static constexpr uint32_t kFactorLow = 0x3f803f80u, kFactorHigh = 0x3f803f80u;
+  static __device__ __forceinline__ void run(uint32_t (&a)[4], const uint32_t* words, const CodeTerms& terms) {
+    a[0] = fma_bf162(code(words[0]), terms.factor_low, terms.zero.low);
+    a[1] = fma_bf162(code(words[0] >> 8), terms.factor_high, terms.zero.high);
+    a[2] = fma_bf162(code(words[1]), terms.factor_low, terms.zero.low);
+    a[3] = fma_bf162(code(words[1] >> 8), terms.factor_high, terms.zero.high);
   }
 };
 

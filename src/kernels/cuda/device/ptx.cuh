@@ -50,6 +50,13 @@ __device__ __forceinline__ void copy16(uint32_t to, const void* from, bool valid
 }
 __device__ __forceinline__ void copy_wait_all() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+// One lane of the warp, the same at every call.
+__device__ __forceinline__ bool elect_one() {
+  uint32_t elected;
+  asm volatile("{\n.reg .pred p;\nelect.sync _|p, 0xffffffff;\nselp.u32 %0, 1, 0, p;\n}" : "=r"(elected));
+  return elected != 0;
+}
+
 // ---- clusters and programmatic launch
 __device__ __forceinline__ uint32_t cluster_rank() {
   uint32_t rank;
@@ -82,6 +89,13 @@ __device__ __forceinline__ float4 load_cluster4(uint32_t address) {
 __device__ __forceinline__ void wait_for_previous_kernel() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 __device__ __forceinline__ void let_next_kernel_start() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 
+// threadIdx.x read where it stands: what is computed from it does not occupy registers in loops before.
+__device__ __forceinline__ int thread_here() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
 // ---- shared memory
 __device__ __forceinline__ uint4 load_shared16(uint32_t address) {
   uint4 v;
@@ -106,6 +120,21 @@ __device__ __forceinline__ void load_matrices(uint32_t (&b)[4], uint32_t address
                : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(address) : "memory");
 }
 
+// Stores the transposes of 8 x 8 blocks: the lane's address is that of a row of 8 values (16 bytes) in shared memory.
+__device__ __forceinline__ void store_transposed4(uint32_t address, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+
+// ---- flags between CTAs
+__device__ __forceinline__ void store_release(uint32_t* flag, uint32_t value) {
+  asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
+}
+__device__ __forceinline__ uint32_t load_acquire(const uint32_t* flag) {
+  uint32_t value;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+  return value;
+}
+
 // ---- mma.sync: d[16 rows x 8 tokens] += a[16 x 16] b[16 x 8]
 template <class Act>
 __device__ __forceinline__ void mma16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
@@ -121,6 +150,8 @@ __device__ __forceinline__ void mma16816(float (&d)[4], const uint32_t (&a)[4], 
 __device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory"); }
+template <int kPending>
+__device__ __forceinline__ void wgmma_wait_for() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory"); }
 // Tile [tokens][64] of 16-bit values, rows of 128 bytes in the 128-byte swizzle, 8-row blocks of 1024 bytes.
 __device__ __forceinline__ uint64_t tile_descriptor(uint32_t address) {
   return (uint64_t{1} << 62) | (uint64_t{64} << 32) | (uint64_t{1} << 16) | ((address & 0x3ffff) >> 4);
