@@ -28,6 +28,7 @@ struct MethodFlags {
 struct Options {
   api::QuantizeRequest request;
   MethodFlags method;
+  bool strict = false;
 };
 
 std::string catalogue_text() {
@@ -154,6 +155,8 @@ void add_quantize_command(Cli& cli) {
   command->add_option("--nonfinite", request.nonfinite,
                       "Weights with NaN or infinity: refuse, or keep-fp leaves their layers float (weight-only methods)")
       ->capture_default_str();
+  command->add_flag("--strict", options->strict,
+                    "Exit code 5 if a layer's method had to give way (more damping, or rtn instead); the output is written");
   command->add_flag("--fresh", request.fresh, "Forget the journal of an interrupted run");
   command->add_flag("--force", request.force, "Replace an existing output");
   command->add_option("--report", request.report, "HTML report, one file that opens offline");
@@ -167,6 +170,10 @@ void add_quantize_command(Cli& cli) {
       options->request.options = options->method.options();
       const Json result = api::quantize(options->request, cli.context());
       cli.finish(result, quantize_text(result));
+      if (!options->strict) return;
+      for (const Json& layer : result.at("layers").as_array())
+        if (const std::string& note = layer.at("note").as_string(); !note.empty())
+          throw Error(Code::kQuality, layer.at("name").as_string() + ": " + note);
     };
   });
 }

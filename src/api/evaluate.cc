@@ -59,7 +59,7 @@ Json eval(const EvalRequest& request, const Context& context) {
            " tokens: KL divergence needs the same");
     const auto tokens = tokenize_file(*tokenizer, request.kl_text, context);
     if (!same_tokenizer_files(loaded.model.checkpoint(), reference.model.checkpoint()) &&
-        tokens != load_tokenizer(reference.model.checkpoint())->encode(read_file(request.kl_text)))
+        tokens != tokenize_file(*load_tokenizer(reference.model.checkpoint()), request.kl_text, context))
       fail(Code::kInvalid, "the models' tokenizers give different tokens for ", quoted(request.kl_text),
            ": KL divergence needs the same");
     const KlResult result =

@@ -2,7 +2,10 @@
 
 #include <sys/resource.h>
 
+#include <filesystem>
+
 #include "base/error.h"
+#include "base/file.h"
 #include "base/utf8.h"
 
 namespace octavo::api {
@@ -14,6 +17,19 @@ Activation activation_of(const std::string& act) {
   if (act == "int8") return Activation::kInt8Token;
   if (act == "int8-group") return Activation::kInt8Group;
   fail(Code::kUsage, "activations must be float, int8 or int8-group, not ", quoted(act));
+}
+
+// The whole text, or the first GiB of a larger one, with a note.
+std::string read_text(const std::string& path, const Context& context) {
+  constexpr uint64_t kMaxText = uint64_t{1} << 30;
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(path, error);
+  if (error || size <= kMaxText) return read_file(path, kMaxText);  // errors are read_file's
+  const auto file = MappedFile::open(path);
+  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  const size_t used = whole_lines(text, kMaxText);
+  if (context.notes) context.notes(cat(path, " has ", size, " bytes: its first ", used, " are used"));
+  return std::string(text.substr(0, used));
 }
 
 }  // namespace
@@ -32,7 +48,7 @@ LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context&
 }
 
 std::vector<int32_t> tokenize_file(const Tokenizer& tokenizer, const std::string& path, const Context& context) {
-  const std::string text = read_file(path);
+  const std::string text = read_text(path, context);
   if (text.empty()) fail(Code::kInvalid, path, ": the text is empty");
   if (const size_t at = find_invalid_utf8(text); at != std::string::npos)
     fail(Code::kInvalid, path, ": not UTF-8 at byte ", at, "; convert it first, e.g. with iconv");

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -154,6 +155,33 @@ void sync_folder(const std::filesystem::path& folder) {
   const OpenFile file(open_without_blocking(name, O_RDONLY | O_DIRECTORY));
   // Some network file systems cannot sync a folder and say EINVAL; there is nothing more to do then.
   if (::fsync(file.fd()) != 0 && errno != EINVAL && errno != ENOTSUP) fail_errno(name, "sync", errno);
+}
+
+std::string_view network_file_system_name(uint64_t type) {
+  switch (type & 0xffffffffu) {  // linux/magic.h
+    case 0x6969: return "NFS";
+    case 0x517b: return "SMB";
+    case 0xfe534d42: return "SMB";
+    case 0xff534d42: return "CIFS";
+    case 0x01021997: return "9P";
+    case 0x65735546: return "FUSE";
+    case 0x00c36400: return "Ceph";
+    case 0x0bd00bd0: return "Lustre";
+    case 0x5346414f: return "AFS";
+    case 0x47504653: return "GPFS";
+    default: return "";
+  }
+}
+
+std::string network_file_system(const std::filesystem::path& path) {
+  std::filesystem::path at = std::filesystem::absolute(path);
+  struct statfs info {};
+  while (::statfs(at.c_str(), &info) != 0) {
+    if (errno == EINTR) continue;
+    if (!at.has_relative_path()) return "";
+    at = at.parent_path();
+  }
+  return std::string(network_file_system_name(static_cast<uint64_t>(info.f_type)));
 }
 
 uint64_t free_bytes(const std::filesystem::path& path) {

@@ -78,6 +78,12 @@ void write_file(const std::filesystem::path& path, std::string_view text);
 // fsync of a folder, so that renames in it survive a power loss.
 void sync_folder(const std::filesystem::path& folder);
 
+// "NFS", "SMB", ... if `path` (or its nearest existing parent) lies on a file system of another machine, whose locks may
+// not hold between machines; else "".
+std::string network_file_system(const std::filesystem::path& path);
+// The name for statfs's f_type, "" for a local one.
+std::string_view network_file_system_name(uint64_t type);
+
 // Free bytes on the file system that holds `path` (or its nearest existing parent).
 uint64_t free_bytes(const std::filesystem::path& path);
 

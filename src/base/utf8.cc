@@ -66,6 +66,14 @@ void append_utf8(std::string& out, char32_t code) {
   }
 }
 
+size_t whole_lines(std::string_view text, size_t limit) {
+  if (text.size() <= limit) return text.size();
+  if (const size_t line = text.substr(0, limit).rfind('\n'); line != std::string_view::npos) return line + 1;
+  size_t at = limit;
+  while (at > 0 && limit - at < 3 && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) --at;  // not inside a character
+  return at;
+}
+
 size_t find_invalid_utf8(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = decode_utf8(text, at);

@@ -18,6 +18,9 @@ Utf8Char decode_utf8(std::string_view text, size_t at);
 // Appends `code` (a valid scalar value) to `out`.
 void append_utf8(std::string& out, char32_t code);
 
+// The longest prefix of at most `limit` bytes that ends with a line; without a line's end, with a whole character.
+size_t whole_lines(std::string_view text, size_t limit);
+
 // Byte offset of the first invalid sequence, or npos.
 size_t find_invalid_utf8(std::string_view text);
 

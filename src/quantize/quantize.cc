@@ -97,6 +97,9 @@ class Quantizer {
     Journal::sweep(out_);
     const bool published = committed_before();
     if (!published) plan_.writer->open(write_request());  // refuses a taken name or a full disk before any work
+    if (const std::string system = network_file_system(out_); !system.empty())
+      add_note(cat("the output lies on a ", system, " file system: where its locks do not hold, nothing keeps a second run on "
+                   "another machine from writing the same output"));
     Journal journal(out_, fingerprint(model_, options_), options_.fresh);
     journal_ = &journal;
     if (published && journal.committing()) {

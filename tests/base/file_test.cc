@@ -248,5 +248,12 @@ TEST_F(File, FreeBytesOfAPathThatDoesNotExistYet) {
   EXPECT_GT(free_bytes("relative-name-that-does-not-exist"), 0u);
 }
 
+TEST(FileSystem, KnowsThoseOfOtherMachines) {
+  EXPECT_EQ(network_file_system_name(0x6969), "NFS");
+  EXPECT_EQ(network_file_system_name(0xffffffffff534d42), "CIFS");  // f_type is signed
+  EXPECT_EQ(network_file_system_name(0xef53), "");                  // ext4
+  EXPECT_EQ(network_file_system("/proc/absent/below"), "");
+}
+
 }  // namespace
 }  // namespace octavo

@@ -160,6 +160,19 @@ TEST(Utf8, FindsAndReplacesWhatIsInvalid) {
   }
 }
 
+TEST(Utf8, CutsAtLinesElseAtCharacters) {
+  EXPECT_EQ(whole_lines("one\ntwo\nthree", 100), 13u);
+  EXPECT_EQ(whole_lines("one\ntwo\nthree", 10), 8u);
+  EXPECT_EQ(whole_lines("one\ntwo\nthree", 8), 8u);
+  EXPECT_EQ(whole_lines("one\ntwo\nthree", 7), 4u);
+  EXPECT_EQ(whole_lines("onetwothree", 7), 7u);
+  const std::string euro = "ab\xe2\x82\xac" "cd";  // the third character has three bytes
+  EXPECT_EQ(whole_lines(euro, 5), 5u);
+  EXPECT_EQ(whole_lines(euro, 4), 2u);
+  EXPECT_EQ(whole_lines(euro, 3), 2u);
+  EXPECT_EQ(whole_lines(euro, 2), 2u);
+}
+
 TEST(Utf8, AllScalarValuesRoundTrip) {
   for (char32_t code = 0; code <= 0x10ffff; ++code) {
     if (code >= 0xd800 && code <= 0xdfff) continue;

@@ -230,6 +230,19 @@ class Failures(Case):
         self.assertEqual(weights[begin:begin + len(nan)], nan)
         self.octavo("quantize", self.model, "-o", self.folder / "x", "--scheme", "w8a16", "--nonfinite", "zero", code=2)
 
+    def test_a_method_that_gave_way_is_5_under_strict(self):  # NU12
+        data = bytearray((self.model / "model.safetensors").read_bytes())
+        size = int.from_bytes(data[:8], "little")
+        begin, end = (8 + size + at for at in json.loads(data[8:8 + size])["model.layers.0.input_layernorm.weight"]["data_offsets"])
+        data[begin:end] = bytes(end - begin)  # nothing reaches q, k and v
+        (self.model / "model.safetensors").write_bytes(data)
+        options = ("quantize", self.model, "--scheme", "w4a16-g32", "--method", "gptq", *self.calibration())
+        _, err = self.octavo(*options, "-o", self.folder / "lax")
+        self.assertIn("fell back to rtn: its inputs were all zero", err)
+        _, err = self.octavo(*options, "-o", self.folder / "strict", "--strict", code=5)
+        self.assertIn("model.layers.0.self_attn", err)
+        self.assertEqual((self.folder / "lax" / "model.safetensors").read_bytes(), (self.folder / "strict" / "model.safetensors").read_bytes())
+
     def test_kept_tensors_that_are_rounded_are_said(self):
         config = json.loads((self.model / "config.json").read_text())
         self.json("convert", self.model, "-o", self.folder / "f32", "--format", "hf", "--dtype", "float32")

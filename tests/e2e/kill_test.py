@@ -50,17 +50,18 @@ class Kill(Case):
             self.assertEqual(leftovers, [], "a finished run leaves nothing beside its output")
         self.assertGreaterEqual(killed, wanted)
 
-    def test_interrupt_is_resumable(self):
-        out = self.folder / "out"
-        process = subprocess.Popen(self.command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=60)
-        self.assertIn(code, (0, 128 + signal.SIGINT, -signal.SIGINT))
-        if code != 0:
-            self.assertFalse(out.exists())
-        subprocess.run(self.command(out) + ([] if code else ["--force"]), check=True, stdout=subprocess.DEVNULL)
-        self.assertTrue((out / "config.json").exists())
+    def test_interrupts_are_resumable(self):  # IO8
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            out = self.folder / f"out{number}"
+            process = subprocess.Popen(self.command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(0.05)
+            process.send_signal(number)
+            code = process.wait(timeout=60)
+            self.assertIn(code, (0, 128 + number, -number))
+            if code != 0:
+                self.assertFalse(out.exists())
+            subprocess.run(self.command(out) + ([] if code else ["--force"]), check=True, stdout=subprocess.DEVNULL)
+            self.assertTrue((out / "config.json").exists())
 
 
 if __name__ == "__main__":
