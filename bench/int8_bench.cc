@@ -13,7 +13,7 @@
 #include <random>
 
 #include "base/error.h"
-#include "peak.h"
+#include "kernels/cpu/peak.h"
 
 namespace octavo::bench {
 namespace {
@@ -48,11 +48,11 @@ struct Peak {
   double ops_per_round;  // multiplications and additions
 };
 Peak peak_loop(const LinearRow& row) {
-  constexpr double kDots = 8.0 * kChains;
-  if (row.name == "int8_vnni512" || row.name == "blocks_vnni512") return {dot_chains_vnni512, kDots * 64 * 2};
-  if (row.name == "int8_avxvnni" || row.name == "blocks_avxvnni") return {dot_chains_avxvnni, kDots * 32 * 2};
-  if (row.isa == Isa::kAvx512) return {maddubs_chains_avx512, kDots * 64 * 2};
-  return {maddubs_chains_avx2, kDots * 32 * 2};
+  constexpr double kDots = peak::kRepeats * static_cast<double>(peak::kChains);
+  if (row.name == "int8_vnni512" || row.name == "blocks_vnni512") return {peak::dot_chains_vnni512, kDots * 64 * 2};
+  if (row.name == "int8_avxvnni" || row.name == "blocks_avxvnni") return {peak::dot_chains_avxvnni, kDots * 32 * 2};
+  if (row.isa == Isa::kAvx512) return {peak::maddubs_chains_avx512, kDots * 64 * 2};
+  return {peak::maddubs_chains_avx2, kDots * 32 * 2};
 }
 
 struct Ceilings {
@@ -77,7 +77,7 @@ class Machine {
     const int64_t parts = 16 * threads, part = kReadBytes / parts / 512 * 512;
     pool_.parallel_for(parts, [&](int64_t i) {
       const float* from = memory_.get() + i * part / 4;
-      sink = cpu_isa() == Isa::kAvx512 ? read_avx512(from, part) : read_avx2(from, part);
+      sink = cpu_isa() == Isa::kAvx512 ? peak::read_avx512(from, part) : peak::read_avx2(from, part);
     });
     return {ops, static_cast<double>(part * parts) / (seconds_() - start)};
   }

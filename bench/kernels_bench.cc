@@ -17,7 +17,7 @@
 #include "kernels/attention.h"
 #include "kernels/linear.h"
 #include "int8_bench.h"
-#include "peak.h"
+#include "kernels/cpu/peak.h"
 #include "scheme/codec.h"
 
 namespace octavo::bench {
@@ -144,10 +144,10 @@ Bounds bounds(Options options) {
   if (cpu_isa() == Isa::kScalar) return {std::nan(""), std::nan("")};  // the loops below need vectors
   const bool wide = cpu_isa() == Isa::kAvx512;
   constexpr int64_t kRounds = 20000, kBytes = int64_t{256} << 20;
-  const double flops = 2.0 * static_cast<double>(kRounds * kChains * 8) * (wide ? 16 : 8);
-  const double fma = fastest(options, [&](int) { sink = wide ? fma_chains_avx512(kRounds) : fma_chains_avx2(kRounds); });
+  const double flops = 2.0 * static_cast<double>(kRounds * peak::kChains * peak::kRepeats) * (wide ? 16 : 8);
+  const double fma = fastest(options, [&](int) { sink = wide ? peak::fma_chains_avx512(kRounds) : peak::fma_chains_avx2(kRounds); });
   std::vector<float> memory(kBytes / 4, 1.0f);
-  const double read = fastest(options, [&](int) { sink = wide ? read_avx512(memory.data(), kBytes) : read_avx2(memory.data(), kBytes); });
+  const double read = fastest(options, [&](int) { sink = wide ? peak::read_avx512(memory.data(), kBytes) : peak::read_avx2(memory.data(), kBytes); });
   return {flops / fma * 1e-9, static_cast<double>(kBytes) / read * 1e-9};
 }
 

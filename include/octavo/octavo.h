@@ -119,14 +119,22 @@ class Generator {
 
 struct BenchRequest {
   std::string model;
+  std::string random;                  // instead of a model: random weights of this released model's sizes ("llama-3-8b")
+  std::string scheme = "w4a16-g128";   // of those weights' linear layers
+  std::string outer = "bf16";          // of their embedding and head
   std::vector<int64_t> batch{1}, input{512};
   int64_t output = 128;
   int repeats = 3;
   std::string act = "float";           // as in EvalRequest
+  bool kv_f16 = false;
   std::string csv;                     // also write the runs as this CSV file
 };
-// {model, machine, weight_bytes, peak_bytes, runs: [{batch, input, output, prefill_tokens_per_second,
-//  decode_tokens_per_second, decode_ms_p50, decode_ms_p99}]}: medians over repeats, random token ids
+// {model, machine, ceilings: {float_ops, int8_ops, read_bytes}, weight_bytes, kv_bytes, peak_bytes, runs: [{batch, input,
+//  output, prefill_tokens_per_second, prefill_ops_per_second, prefill_percent_of_peak, decode_tokens_per_second, decode_ms_p50,
+//  decode_ms_p90, decode_ms_p99, decode_bytes_per_second, decode_percent_of_memory, decode_percent_of_peak}]}: medians over
+// repeats, random token ids. Operations are two for each weight of a linear layer and token (attention not counted), bytes the
+// weights and the keys and values that a step reads; the ceilings (kernels/ceilings.h) are of the same run, the peak that of
+// int8 where activations are int8, else of floats.
 Json bench(const BenchRequest& request, const Context& context);
 
 // Models are read through mapped files. Where one shrinks or its disk fails meanwhile, the system sends SIGBUS. This

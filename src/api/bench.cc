@@ -6,6 +6,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/host_environment.h"
+#include "kernels/ceilings.h"
+#include "model/random_checkpoint.h"
+#include "model/released.h"
 
 namespace octavo::api {
 namespace {
@@ -22,9 +25,10 @@ double percentile(std::vector<double> values, double p) {
 struct Timing {
   double prefill_seconds = 0;
   std::vector<double> steps;
+  uint64_t kv_bytes = 0;  // of all sequences, at the end
 };
 
-Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, uint64_t& state) {
+Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, Elem kv, uint64_t& state) {
   const auto vocab = static_cast<uint64_t>(forward.config().vocab);
   const auto random_token = [&] {
     state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX constants
@@ -33,7 +37,7 @@ Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, u
   std::vector<KvCache> caches;
   std::vector<std::vector<int32_t>> tokens(static_cast<size_t>(batch));
   std::vector<Segment> segments;
-  for (int64_t i = 0; i < batch; ++i) caches.emplace_back(forward.config(), input + output);
+  for (int64_t i = 0; i < batch; ++i) caches.emplace_back(forward.config(), input + output, kv);
   for (size_t i = 0; i < caches.size(); ++i) {
     for (int64_t t = 0; t < input; ++t) tokens[i].push_back(random_token());
     segments.push_back({.kv = &caches[i], .tokens = tokens[i]});
@@ -51,13 +55,42 @@ Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, u
     forward.run(segments);
     timing.steps.push_back(seconds_since(step_start));
   }
+  for (const KvCache& cache : caches) timing.kv_bytes += cache.bytes();
   return timing;
+}
+
+// What a token costs in the linear layers of the blocks and in the head, from the sizes alone.
+struct Work {
+  double block_weights = 0, head_weights = 0;
+  double kv_bytes_per_token = 0;  // keys and values of one position, all layers
+};
+
+Work work_of(const Model& model, Elem kv) {
+  const ModelConfig& config = model.config();
+  Work work;
+  for (const std::string& module : model.linear_names())
+    if (const TensorInfo* tensor = model.checkpoint().find(module + ".weight"); tensor != nullptr && module != model.module_name(Role::kHead, 0))
+      work.block_weights += static_cast<double>(tensor->shape[0]) * static_cast<double>(tensor->shape[1]);
+  work.head_weights = static_cast<double>(config.vocab) * static_cast<double>(config.hidden);
+  work.kv_bytes_per_token = static_cast<double>(config.layers * config.kv_heads * config.head_dim * 2) * info(kv).block_bytes;
+  return work;
+}
+
+LoadedModel open_for_bench(const BenchRequest& request, ThreadPool& pool, const Context& context) {
+  if (request.model.empty() == request.random.empty())
+    fail(Code::kUsage, "name a MODEL, or --random with the name of a released model, not both");
+  if (request.random.empty()) return load_model(request.model, pool, context, request.act);
+  const auto checkpoint = std::make_shared<RandomCheckpoint>("random " + request.random, config_of(find_released(request.random)),
+                                                             parse_scheme(request.scheme), parse_scheme(request.outer));
+  return load_model(Model(checkpoint), pool, context, request.act);
 }
 
 // The runs as lines; a file under this name is replaced whole or not at all.
 void write_csv(const Json& runs, const std::string& path) {
-  static constexpr const char* kColumns[] = {"batch", "input", "output", "prefill_tokens_per_second",
-                                             "decode_tokens_per_second", "decode_ms_p50", "decode_ms_p99"};
+  static constexpr const char* kColumns[] = {
+      "batch", "input", "output", "prefill_tokens_per_second", "prefill_ops_per_second", "prefill_percent_of_peak",
+      "decode_tokens_per_second", "decode_ms_p50", "decode_ms_p90", "decode_ms_p99", "decode_bytes_per_second",
+      "decode_percent_of_memory", "decode_percent_of_peak"};
   std::string text;
   for (const char* column : kColumns) text += cat(text.empty() ? "" : ",", column);
   for (const Json& run : runs.as_array()) {
@@ -80,7 +113,13 @@ Json bench(const BenchRequest& request, const Context& context) {
   check("--output", request.output);
   check("--repeats", request.repeats);
   ThreadPool pool(context.threads);
-  const LoadedModel loaded = load_model(request.model, pool, context, request.act);
+  const LoadedModel loaded = open_for_bench(request, pool, context);
+  const Ceilings ceilings = measure_ceilings(pool);
+  const Elem kv = request.kv_f16 ? Elem::kF16 : Elem::kF32;
+  const Work work = work_of(loaded.model, kv);
+  const double peak = request.act == "float" ? ceilings.float_ops : ceilings.int8_ops;
+  const auto weight_bytes = static_cast<double>(loaded.forward->step_bytes());
+  uint64_t kv_bytes = 0;
   Json runs = Json::array();
   uint64_t state = 1;
   const double total = static_cast<double>(request.batch.size() * request.input.size()) * request.repeats;
@@ -95,7 +134,8 @@ Json bench(const BenchRequest& request, const Context& context) {
         if (context.progress)
           context.progress({.stage = "bench", .item = cat("batch ", batch, " input ", input), .done = done++, .total = total,
                             .unit = "runs"});
-        const Timing timing = measure(*loaded.forward, batch, input, request.output, state);
+        const Timing timing = measure(*loaded.forward, batch, input, request.output, kv, state);
+        kv_bytes = std::max(kv_bytes, timing.kv_bytes);
         prefill.push_back(timing.prefill_seconds);
         decode.insert(decode.end(), timing.steps.begin(), timing.steps.end());
       }
@@ -103,19 +143,39 @@ Json bench(const BenchRequest& request, const Context& context) {
       run.set("batch", batch);
       run.set("input", input);
       run.set("output", request.output);
-      run.set("prefill_tokens_per_second", static_cast<double>(batch * input) / percentile(prefill, 0.5));
-      run.set("decode_tokens_per_second", static_cast<double>(batch) / percentile(decode, 0.5));
-      run.set("decode_ms_p50", 1e3 * percentile(decode, 0.5));
+      const double prefill_seconds = percentile(prefill, 0.5), step = percentile(decode, 0.5);
+      const auto sequences = static_cast<double>(batch), prompt = static_cast<double>(input);
+      // Of a prompt, only the last token goes through the head.
+      const double prefill_ops = 2 * sequences * (prompt * work.block_weights + work.head_weights) / prefill_seconds;
+      const double step_ops = 2 * sequences * (work.block_weights + work.head_weights) / step;
+      const double context_length = prompt + static_cast<double>(request.output) / 2;
+      const double step_bytes = (weight_bytes + sequences * context_length * work.kv_bytes_per_token) / step;
+      const auto percent = [](double part, double whole) { return whole > 0 ? 100 * part / whole : 0.0; };
+      run.set("prefill_tokens_per_second", sequences * prompt / prefill_seconds);
+      run.set("prefill_ops_per_second", prefill_ops);
+      run.set("prefill_percent_of_peak", percent(prefill_ops, peak));
+      run.set("decode_tokens_per_second", sequences / step);
+      run.set("decode_ms_p50", 1e3 * step);
+      run.set("decode_ms_p90", 1e3 * percentile(decode, 0.9));
       run.set("decode_ms_p99", 1e3 * percentile(decode, 0.99));
+      run.set("decode_bytes_per_second", step_bytes);
+      run.set("decode_percent_of_memory", percent(step_bytes, ceilings.read_bytes));
+      run.set("decode_percent_of_peak", percent(step_ops, peak));
       runs.push_back(std::move(run));
     }
   Json out = Json::object();
-  out.set("model", request.model);
+  out.set("model", request.random.empty() ? request.model : "random " + request.random + " " + request.scheme + ", " + request.outer);
   out.set("act", request.act);
   out.set("machine", machine());
   out.set("threads", pool.size());
+  Json limits = Json::object();
+  limits.set("float_ops", ceilings.float_ops);
+  limits.set("int8_ops", ceilings.int8_ops);
+  limits.set("read_bytes", ceilings.read_bytes);
+  out.set("ceilings", std::move(limits));
   out.set("repeats", request.repeats);
   out.set("weight_bytes", loaded.forward->weight_bytes());
+  out.set("kv_bytes", kv_bytes);
   out.set("peak_bytes", peak_resident_bytes());
   if (!request.csv.empty()) write_csv(runs, request.csv);
   out.set("runs", std::move(runs));

@@ -39,12 +39,17 @@ Model open_model(const std::string& path, const Context& context, bool generic_l
   return generic_linear ? Model::open_any(path, context.notes, options) : Model::open(path, context.notes, options);
 }
 
-LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act) {
+LoadedModel load_model(Model model, ThreadPool& pool, const Context& context, const std::string& act) {
   const Activation activation = activation_of(act);
-  LoadedModel loaded{.model = open_model(path, context, false), .forward = nullptr};
+  LoadedModel loaded{.model = std::move(model), .forward = nullptr};
   loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress, activation);
   loaded.model.checkpoint().check_unchanged();
   return loaded;
+}
+
+LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act) {
+  activation_of(act);  // a wrong word is refused before the model is read
+  return load_model(open_model(path, context, false), pool, context, act);
 }
 
 std::vector<int32_t> tokenize_file(const Tokenizer& tokenizer, const std::string& path, const Context& context) {

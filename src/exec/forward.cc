@@ -36,7 +36,7 @@ struct Forward::Impl {
   std::vector<std::unique_ptr<Block>> blocks;
   std::shared_ptr<Workspace> work = std::make_shared<Workspace>();
   std::vector<float> hidden, picked, logits;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;  // packed
 
   Impl(const Model& model, ThreadPool& p, const Progress& progress, Activation activation)
       : config(model.config()), pool(p), embedding(model.load_embedding()), final_norm(model.load_final_norm()) {
@@ -57,8 +57,8 @@ struct Forward::Impl {
       }
     }
     report(config.layers);
-    head = pack_linear(model.load_head().weight, pool);
-    bytes += head.bytes() + embedding.weight.codes.size();
+    head = pack_linear(model.load_head().weight, pool, nullptr, activation);
+    bytes += head.bytes();
   }
 
   struct Piece {
@@ -145,7 +145,8 @@ Forward::Forward(const Model& model, ThreadPool& pool, const Progress& progress,
 Forward::~Forward() = default;
 
 const ModelConfig& Forward::config() const { return impl_->config; }
-uint64_t Forward::weight_bytes() const { return impl_->bytes; }
+uint64_t Forward::weight_bytes() const { return impl_->bytes + impl_->embedding.weight.codes.size(); }
+uint64_t Forward::step_bytes() const { return impl_->bytes; }
 
 std::span<const float> Forward::run(std::span<const Segment> segments) {
   const int64_t vocab = impl_->config.vocab;

@@ -88,7 +88,8 @@ struct Segment {
 // A whole model, all layers resident and packed. One call at a time: threads do not share a Forward.
 class Forward {
  public:
-  // `activation`: how i4 and i8 weights whose scheme leaves activations floats are multiplied (kernels/linear.h).
+  // `activation`: how quantized weights, the head's included, are multiplied whose scheme leaves activations floats
+  // (kernels/linear.h).
   Forward(const Model& model, ThreadPool& pool, const Progress& progress = {}, Activation activation = Activation::kFloat);
   ~Forward();
   const ModelConfig& config() const;
@@ -98,6 +99,7 @@ class Forward {
   void run(std::span<const Segment> segments,
            const std::function<void(int64_t first_row, int64_t rows, const float* logits)>& sink);
   uint64_t weight_bytes() const;     // resident packed bytes
+  uint64_t step_bytes() const;       // of them, those that every step reads: without the table of embeddings
 
  private:
   struct Impl;

@@ -165,6 +165,18 @@ class Commands(Case):
         for run in result["runs"]:
             self.assertGreater(run["decode_tokens_per_second"], 0)
 
+    def test_bench_of_random_weights_measures_against_ceilings(self):
+        result = self.json("bench", "--random", "smollm2-135m", "--scheme", "w4a16-g64", "--act", "int8", "--batch", "2", "--input", "4",
+                           "--output", "2", "--repeats", "1", "--kv-f16")
+        run, = result["runs"]
+        self.assertGreater(result["weight_bytes"], 100e6)
+        self.assertEqual(result["kv_bytes"], 2 * 6 * 30 * 2 * 3 * 64 * 2)  # 2 sequences x 6 tokens x 30 layers x K, V x 3 heads x 64 x f16
+        for key in ("float_ops", "int8_ops", "read_bytes"):
+            self.assertGreaterEqual(result["ceilings"][key], 0)
+        self.assertGreater(run["decode_bytes_per_second"], 0)
+        for options in (("--random", "gpt-7"), ("--random", "llama-2-7b", "--scheme", "q4_k"), (), (self.model, "--random", "llama-2-7b")):
+            self.octavo("bench", *options, code=2)
+
     def test_bench_replaces_its_csv_whole(self):
         csv = self.folder / "speed.csv"
         csv.write_text("earlier\n")

@@ -1,0 +1,19 @@
+#include <immintrin.h>
+
+#include "kernels/cpu/peak_chains.h"
+
+namespace octavo::peak {
+namespace {
+
+struct Dot {
+  using Reg = __m512i;
+  Reg a = _mm512_set1_epi32(0x01020304), b = _mm512_set1_epi32(0x01ff01ff);
+  Reg start(int chain) const { return _mm512_set1_epi32(chain); }
+  Reg step(Reg chain) const { return _mm512_dpbusd_epi32(chain, a, b); }
+};
+
+}  // namespace
+
+float dot_chains_vnni512(int64_t rounds) { return run_chains<Dot>(rounds); }
+
+}  // namespace octavo::peak
