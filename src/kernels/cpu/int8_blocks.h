@@ -11,8 +11,6 @@
 // 256 columns): its chunks of 32 columns, then scales. Byte c * 4 + j of a line of 128 bytes belongs to row c, columns 4 t + j:
 //   low    8 bits: 8 lines, t = line;  4: 4 lines, t = 2 line (low nibble), 2 line + 1;  2: 2 lines, t = 4 line + 0..3, bits 2 (t % 4)
 //   high   1 bit: 1 line, bit t;  2: 2 lines as above
-//   d, m   half [32] each; m only for types with a minimum
-//   sc, mn int8 [spans][32] each, super-blocks only; Q2_K: one byte, sc | mn << 4
 // So a weight keeps its size on disk, but for 6-bit scales that take 8 bits: Q3_K, Q4_K, Q5_K and IQ4_XS grow by 1.5 to 3.6 %.
 #pragma once
 #include <cstdint>
@@ -36,12 +34,12 @@ struct RecordSpec {
   constexpr int64_t spans() const { return block.groups(); }
   constexpr int64_t chunks() const { return block.unit / kBlockChunk; }
   constexpr int64_t chunk_bytes() const { return kLine * (block.low_bits + block.high_bits); }
-  constexpr int64_t d_at() const { return chunks() * chunk_bytes(); }
-  constexpr int64_t sc_at() const { return d_at() + 2 * kPanel * (block.min ? 2 : 1); }
+  constexpr int64_t sc_at() const { return 2 * kPanel * (block.min ? 2 : 1); }
   constexpr int64_t mn_at() const { return sc_at() + kPanel * spans(); }
-  constexpr int64_t bytes() const {
+  constexpr int64_t chunks_at() const {
     return !block.super ? sc_at() : block.min && !paired() ? mn_at() + kPanel * spans() : mn_at();
   }
+  constexpr int64_t bytes() const { return chunks_at() + chunks() * chunk_bytes(); }
   // The unsigned code less this is the value, in units of the scale.
   constexpr int offset() const {
     if (block.low_bits == 8 || block.codes == panel::Codes::kNonLinear) return 128;
@@ -80,9 +78,11 @@ struct BlockTileArgs {
 };
 
 struct BlockKernels {
-  int64_t max_rows;     // rows of a tile
-  int64_t direct_rows;  // up to this m, tiles decode records themselves
-  void (*tile)(int64_t rows, int index, bool direct, const BlockTileArgs& args);
+  int64_t max_rows;       // rows of a tile that decodes records itself,
+  int64_t unpacked_rows;  // and of one that reads bytes
+  int64_t direct_rows;    // up to this m, tiles decode records themselves
+  using Tile = void (*)(const BlockTileArgs& args);
+  Tile (*tile)(int64_t rows, int index, bool direct);
   // Records to bytes, scales and minimums of `chunks` chunks.
   void (*unpack)(int index, const uint8_t* records, int64_t chunks, uint8_t* codes, float* scales, float* mins);
   void (*finish)(const float* acc, int64_t cols, float scale, const float* bias, float* y);  // as in Kernels

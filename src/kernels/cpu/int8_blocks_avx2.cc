@@ -8,12 +8,13 @@ namespace {
 
 struct Blocks256 : Int8Avx2 {
   static constexpr bool kBytes = false;
+  static constexpr int kKeptRows = 3;
 };
 
 }  // namespace
 
 const BlockKernels& block_kernels_avx2() {
-  static constexpr BlockKernels kKernels = {.max_rows = 3, .direct_rows = 0, .tile = blocks_dispatch<Blocks256, 3, 0>,
+  static constexpr BlockKernels kKernels = {.max_rows = 3, .unpacked_rows = 3, .direct_rows = 0, .tile = choose_tile<Blocks256, 3, 0>,
                                             .unpack = unpack_dispatch<Blocks256>, .finish = finish_row};
   return kKernels;
 }

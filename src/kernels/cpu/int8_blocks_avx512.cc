@@ -8,12 +8,13 @@ namespace {
 
 struct Blocks512 : Int8Avx512 {
   static constexpr bool kBytes = false;
+  static constexpr int kKeptRows = 4;
 };
 
 }  // namespace
 
 const BlockKernels& block_kernels_avx512() {
-  static constexpr BlockKernels kKernels = {.max_rows = 4, .direct_rows = 0, .tile = blocks_dispatch<Blocks512, 4, 0>,
+  static constexpr BlockKernels kKernels = {.max_rows = 4, .unpacked_rows = 4, .direct_rows = 0, .tile = choose_tile<Blocks512, 4, 0>,
                                             .unpack = unpack_dispatch<Blocks512>, .finish = finish_row};
   return kKernels;
 }

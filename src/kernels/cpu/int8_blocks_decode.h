@@ -15,7 +15,8 @@ template <class V, int kIndex>
 class Records {
  public:
   static constexpr RecordSpec kSpec = record_spec(kIndex);
-  Records(const uint8_t* record, int64_t column) : record_(record), lines_(record + 4 * column), column_(column) {}
+  static constexpr int64_t kChunksAt = kSpec.chunks_at();
+  Records(const uint8_t* record, int64_t column) : record_(record), lines_(record + kChunksAt + 4 * column), column_(column) {}
 
   // Codes of a quad, of columns [half * kLanes, half * kLanes + kLanes).
   template <int kQuad, int kHalf>
@@ -34,8 +35,8 @@ class Records {
   // Scale and minimum of a span of the chunk.
   template <int kSpan, int kHalf>
   typename V::reg scale() const {
-    constexpr int64_t kAt = kSpec.d_at(), kScAt = kSpec.sc_at();
-    const typename V::reg d = V::halves(record_ + kAt + 2 * (column_ + kHalf * V::kLanes));
+    constexpr int64_t kScAt = kSpec.sc_at();
+    const typename V::reg d = V::halves(record_ + 2 * (column_ + kHalf * V::kLanes));
     if constexpr (!kSpec.block.super) return d;
     const uint8_t* sc = record_ + kScAt + (span_ + kSpan) * kPanel + column_ + kHalf * V::kLanes;
     if constexpr (kSpec.paired()) return V::mul(d, V::low_halves(sc));
@@ -43,8 +44,8 @@ class Records {
   }
   template <int kSpan, int kHalf>
   typename V::reg min() const {
-    constexpr int64_t kAt = kSpec.d_at(), kMnAt = kSpec.paired() ? kSpec.sc_at() : kSpec.mn_at();
-    const typename V::reg m = V::halves(record_ + kAt + 2 * (kPanel + column_ + kHalf * V::kLanes));
+    constexpr int64_t kMnAt = kSpec.paired() ? kSpec.sc_at() : kSpec.mn_at();
+    const typename V::reg m = V::halves(record_ + 2 * (kPanel + column_ + kHalf * V::kLanes));
     if constexpr (!kSpec.block.super) return m;
     const uint8_t* mn = record_ + kMnAt + (span_ + kSpan) * kPanel + column_ + kHalf * V::kLanes;
     if constexpr (kSpec.paired()) return V::negated(V::mul(m, V::high_halves(mn)));
@@ -56,7 +57,7 @@ class Records {
     span_ += kBlockChunk / kSpec.block.span;
     if (span_ < kSpans) return;
     record_ += kBytes;
-    lines_ = record_ + 4 * column_;
+    lines_ = record_ + kChunksAt + 4 * column_;
     span_ = 0;
   }
 

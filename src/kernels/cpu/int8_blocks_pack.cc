@@ -34,13 +34,13 @@ void pack_field(const uint8_t* codes, int from, int bits, std::byte* lines) {
 void pack_record(const RecordSpec& spec, const panel::BlockParts& parts, int64_t lane, std::byte* record) {
   const panel::BlockSpec& block = spec.block;
   for (int64_t chunk = 0; chunk < spec.chunks(); ++chunk) {
-    std::byte* lines = record + chunk * spec.chunk_bytes() + 4 * lane;
+    std::byte* lines = record + spec.chunks_at() + chunk * spec.chunk_bytes() + 4 * lane;
     pack_field(parts.codes + chunk * kBlockChunk, 0, block.low_bits, lines);
     if (block.high_bits > 0)
       pack_field(parts.codes + chunk * kBlockChunk, block.low_bits, block.high_bits, lines + kLine * block.low_bits);
   }
-  std::memcpy(record + spec.d_at() + 2 * lane, &parts.d, 2);
-  if (block.min) std::memcpy(record + spec.d_at() + 2 * (kPanel + lane), &parts.m, 2);
+  std::memcpy(record + 2 * lane, &parts.d, 2);
+  if (block.min) std::memcpy(record + 2 * (kPanel + lane), &parts.m, 2);
   if (!block.super) return;
   for (int64_t span = 0; span < spec.spans(); ++span) {
     const auto sc = static_cast<std::byte>(parts.sc[span]), mn = static_cast<std::byte>(parts.mn[span]);

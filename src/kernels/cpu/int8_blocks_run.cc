@@ -69,7 +69,7 @@ void run_blocks(const BlockKernels& kernels, const std::byte* packed, const Quan
   const auto index = static_cast<int>(at.index);
   const RecordSpec spec = record_spec(index);
   const bool direct = x.m <= kernels.direct_rows;
-  const Split split = split_rows(x.m, kernels.max_rows, at.k);
+  const Split split = split_rows(x.m, direct ? kernels.max_rows : kernels.unpacked_rows, at.k);
   const int64_t chunks = at.k / kBlockChunk, act_chunks = at.act_span == 0 ? chunks : at.act_span / kBlockChunk;
   std::vector<Pass> passes;
   const int64_t most = direct && split.tiles == 1 ? chunks : kPassChunks;  // one tile that decodes has nothing to gain from passes
@@ -78,11 +78,16 @@ void run_blocks(const BlockKernels& kernels, const std::byte* packed, const Quan
   Interleaved& rows_in = caller_rows;
   interleave(at, spec, x, split, passes, &rows_in, pool);
 
+  // Rows of tiles differ by one at most.
+  const int64_t most_rows = (x.m + split.tiles - 1) / split.tiles;
+  const BlockKernels::Tile largest = kernels.tile(most_rows, index, direct);
+  const BlockKernels::Tile smaller = kernels.tile(std::max<int64_t>(1, most_rows - 1), index, direct);
   const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, kTasksPerThread * pool.size() / split.row_blocks));
-  const int64_t spans = at.k / spec.span(), groups = x.groups();
+  const int64_t chunk_spans = kBlockChunk / spec.span(), spans = chunks * chunk_spans, groups = x.groups();
   pool.parallel_for(split.row_blocks * ranges, [&](int64_t task) {
     static thread_local Scratch scratch;
-    const int64_t row_block = task / ranges, range = task % ranges;
+    // Blocks of rows that read the same panels follow each other: the panels come from memory once.
+    const int64_t row_block = task % split.row_blocks, range = task / split.row_blocks;
     const int64_t tile0 = split.tile(row_block), tile1 = split.tile(row_block + 1), num_tiles = tile1 - tile0;
     const int64_t row0 = split.first(tile0), rows = split.first(tile1) - row0;
     float* acc = aligned(&scratch.acc, rows * kPanel);
@@ -102,23 +107,26 @@ void run_blocks(const BlockKernels& kernels, const std::byte* packed, const Quan
         args.chunks = pass.chunks;
         args.chunks_left = chunks - pass.chunk;
         args.act_left = std::min(act_chunks - pass.chunk % act_chunks, args.chunks_left);
+        const int64_t act_group = pass.chunk / act_chunks;
         args.codes = records;
         if (!direct) {
           kernels.unpack(index, records, pass.chunks, scratch.codes, scratch.scales, scratch.mins);
           args.codes = scratch.codes, args.scales = scratch.scales, args.mins = scratch.mins;
         }
-        for (int64_t tile = tile0; tile < tile1; ++tile) {
-          const int64_t first = split.first(tile), tile_rows = split.first(tile + 1) - first;
+        const int8_t* x_pass = rows_in.x.data() + x_at(split, at.k, row_block, pass, tile0);
+        for (int64_t tile = tile0, first = row0, next; tile < tile1; ++tile, first = next) {
+          next = split.first(tile + 1);
+          const int64_t tile_rows = next - first;
           if (&pass == &passes.back())  // the outputs, written below, come from memory too
-            for (int64_t row = first; row < first + tile_rows; ++row)
+            for (int64_t row = first; row < next; ++row)
               for (int64_t col = 0; col < kPanel; col += 16) __builtin_prefetch(y + row * ldy + col0 + col, 1);
-          args.fetch = records + (direct && num_tiles == 1 ? kAhead : pass_bytes + (tile - tile0) * pass_bytes / num_tiles);
-          args.x = rows_in.x.data() + x_at(split, at.k, row_block, pass, tile);
-          args.sums = rows_in.sums.data() + first * spans + pass.chunk * kBlockChunk / spec.span() * tile_rows;
-          args.x_scales = rows_in.scales.data() + first * groups + pass.chunk / act_chunks * tile_rows;
+          args.fetch = records + (direct && num_tiles == 1 ? kAhead : pass_bytes + (tile - tile0) * (pass_bytes / num_tiles));
+          args.x = x_pass + (first - row0) * pass.chunks * kBlockChunk;
+          args.sums = rows_in.sums.data() + first * spans + pass.chunk * chunk_spans * tile_rows;
+          args.x_scales = rows_in.scales.data() + first * groups + act_group * tile_rows;
           args.acc = acc + (first - row0) * kPanel;
           args.part = part + (first - row0) * kPanel;
-          kernels.tile(tile_rows, index, direct, args);
+          (tile_rows == most_rows ? largest : smaller)(args);
         }
       }
       for (int64_t row = 0; row < rows; ++row)

@@ -14,6 +14,7 @@ struct OneLane {
   using reg = float;
   static constexpr int64_t kLanes = 1;
   static constexpr bool kBytes = true;
+  static constexpr int kKeptRows = 2;
   static words zero() { return 0; }
   static reg none() { return 0; }
   static words load(const void* from) {
@@ -65,7 +66,7 @@ struct OneLane {
 }  // namespace
 
 const BlockKernels& block_kernels_scalar() {
-  static constexpr BlockKernels kKernels = {.max_rows = 2, .direct_rows = 0, .tile = blocks_dispatch<OneLane, 2, 0>,
+  static constexpr BlockKernels kKernels = {.max_rows = 2, .unpacked_rows = 2, .direct_rows = 0, .tile = choose_tile<OneLane, 2, 0>,
                                             .unpack = unpack_dispatch<OneLane>, .finish = finish_row};
   return kKernels;
 }

@@ -33,13 +33,18 @@ class Bytes {
   const float *scales_, *mins_;
 };
 
-// Sums of products of quads [kFirst, kFirst + kQuads) for codes of at most kTop.
-template <class V, int kRows, int kTop, int kFirst, int kQuads, class Source>
-[[gnu::always_inline]] inline void add_products(const Source& from, const int8_t* x, typename V::words (&sum)[kRows][2]) {
+// Sums of products of quads [kFirst, kFirst + kQuads) for codes of at most kTop; kFetch lines of 64 bytes a chunk are
+// prefetched from `fetch` on, evenly spread: a burst would fill the buffers of outstanding misses and then let them run dry.
+// kFetch = 0: one line a quad, `step` bytes apart.
+template <class V, int kRows, int kTop, int kFirst, int kQuads, int kFetch, class Source>
+[[gnu::always_inline]] inline void add_products(const Source& from, const int8_t* x, const uint8_t* fetch, int64_t step,
+                                                typename V::words (&sum)[kRows][2]) {
   using words = typename V::words;
   if constexpr (V::kBytes) {
     OCTAVO_EACH(i, kQuads) {
-      constexpr int kQuad = kFirst + i;
+      constexpr int kQuad = kFirst + i, kLine0 = kQuad * kFetch / 8;
+      if constexpr (kFetch == 0) __builtin_prefetch(fetch + kQuad * step);
+      OCTAVO_EACH(line, (kQuad + 1) * kFetch / 8 - kLine0) { __builtin_prefetch(fetch + 64 * (kLine0 + line)); });
       const words w0 = from.template code<kQuad, 0>(), w1 = from.template code<kQuad, 1>();
       OCTAVO_EACH(r, kRows) {
         const words value = V::broadcast(x + 4 * (kQuad * kRows + r));
@@ -58,6 +63,7 @@ template <class V, int kRows, int kTop, int kFirst, int kQuads, class Source>
         OCTAVO_EACH(r, kRows) { narrow[r][0] = narrow[r][1] = V::zero(); });
         OCTAVO_EACH(i, kTogether) {
           constexpr int kQuad = kFirst + part * kTogether + i;
+          if constexpr (plane == 0) __builtin_prefetch(fetch + kQuad * step);
           words w0 = from.template code<kQuad, 0>(), w1 = from.template code<kQuad, 1>();
           if constexpr (kPlanes == 2) {
             w0 = plane == 0 ? V::low_nibbles(w0) : V::high_nibbles(w0);
@@ -79,7 +85,8 @@ template <class V, int kRows, int kTop, int kFirst, int kQuads, class Source>
   }
 }
 
-template <class V, int kRows, int kSpan, bool kMin, int kTop, class MakeSource>
+// kFetch: lines to prefetch a chunk, or 0: args.fetch_step bytes.
+template <class V, int kRows, int kSpan, bool kMin, int kTop, int kFetch, class MakeSource>
 [[gnu::always_inline]] inline void block_tile(const BlockTileArgs& args, const MakeSource& source) {
   using words = typename V::words;
   using reg = typename V::reg;
@@ -89,86 +96,106 @@ template <class V, int kRows, int kSpan, bool kMin, int kTop, class MakeSource>
     const int8_t* x = args.x;
     const int32_t* sums = args.sums;
     const float* x_scales = args.x_scales;
-    const uint8_t *fetch = args.fetch, *fetched = fetch;
+    const uint8_t* fetch = args.fetch + (column > 0 ? 64 : 0);
     float* part_at = args.part + column;
     float* acc = args.acc + column;
-    reg part[kRows][2];
-    OCTAVO_EACH(r, kRows) {
-      part[r][0] = V::load(part_at + r * kPanel);
-      part[r][1] = V::load(part_at + r * kPanel + V::kLanes);
-    });
+    // P of each output: in registers where they suffice.
+    constexpr bool kKept = kRows <= V::kKeptRows;
+    reg part[kKept ? kRows : 1][2];
+    if constexpr (kKept)
+      OCTAVO_EACH(r, kRows) {
+        part[r][0] = V::load(static_cast<const float*>(part_at + r * kPanel));
+        part[r][1] = V::load(static_cast<const float*>(part_at + r * kPanel + V::kLanes));
+      });
     int64_t left = args.act_left, chunks_left = args.chunks_left;
     for (int64_t chunk = args.chunks; chunk > 0; --chunk) {
-      for (fetch += args.fetch_step; fetched < fetch; fetched += kLine) V::prefetch(fetched);
       OCTAVO_EACH(span, kSpans) {
         words sum[kRows][2];
         if constexpr (kMin)
           OCTAVO_EACH(r, kRows) { sum[r][0] = sum[r][1] = V::zero(); });
         else
           OCTAVO_EACH(r, kRows) { sum[r][0] = sum[r][1] = V::broadcast(static_cast<const void*>(sums + r)); });
-        add_products<V, kRows, kTop, span * kQuads, kQuads>(from, x, sum);
+        add_products<V, kRows, kTop, span * kQuads, kQuads, kFetch>(from, x, fetch, args.fetch_step / 8, sum);
         const reg scale0 = from.template scale<span, 0>(), scale1 = from.template scale<span, 1>();
+        reg min0 = scale0, min1 = scale1;
+        if constexpr (kMin) min0 = from.template min<span, 0>(), min1 = from.template min<span, 1>();
         OCTAVO_EACH(r, kRows) {
-          part[r][0] = V::fma(V::to_float(sum[r][0]), scale0, part[r][0]);
-          part[r][1] = V::fma(V::to_float(sum[r][1]), scale1, part[r][1]);
-        });
-        if constexpr (kMin) {
-          const reg min0 = from.template min<span, 0>(), min1 = from.template min<span, 1>();
-          OCTAVO_EACH(r, kRows) {
+          float* to = part_at + r * kPanel;
+          reg p0 = kKept ? part[kKept ? r : 0][0] : V::load(static_cast<const float*>(to));
+          reg p1 = kKept ? part[kKept ? r : 0][1] : V::load(static_cast<const float*>(to + V::kLanes));
+          p0 = V::fma(V::to_float(sum[r][0]), scale0, p0);
+          p1 = V::fma(V::to_float(sum[r][1]), scale1, p1);
+          if constexpr (kMin) {
             const reg total = V::broadcast_bits(sums + r);
-            part[r][0] = V::fma(total, min0, part[r][0]);
-            part[r][1] = V::fma(total, min1, part[r][1]);
-          });
-        }
+            p0 = V::fma(total, min0, p0);
+            p1 = V::fma(total, min1, p1);
+          }
+          if constexpr (kKept)
+            part[r][0] = p0, part[r][1] = p1;
+          else
+            V::store(to, p0), V::store(to + V::kLanes, p1);
+        });
         sums += kRows;
       });
       x += kBlockChunk * kRows;
+      fetch += args.fetch_step;
       from.next();
       --chunks_left;
       if (--left > 0) continue;
       left = args.act_chunks < chunks_left ? args.act_chunks : chunks_left;
       OCTAVO_EACH(r, kRows) {
         const reg scale = V::broadcast(x_scales + r);
-        float* to = acc + r * kPanel;
-        V::store(to, V::fma(part[r][0], scale, V::load(static_cast<const float*>(to))));
-        V::store(to + V::kLanes, V::fma(part[r][1], scale, V::load(static_cast<const float*>(to + V::kLanes))));
-        part[r][0] = part[r][1] = V::none();
+        float *to = acc + r * kPanel, *p = part_at + r * kPanel;
+        const reg p0 = kKept ? part[kKept ? r : 0][0] : V::load(static_cast<const float*>(p));
+        const reg p1 = kKept ? part[kKept ? r : 0][1] : V::load(static_cast<const float*>(p + V::kLanes));
+        V::store(to, V::fma(p0, scale, V::load(static_cast<const float*>(to))));
+        V::store(to + V::kLanes, V::fma(p1, scale, V::load(static_cast<const float*>(to + V::kLanes))));
+        if constexpr (kKept)
+          part[r][0] = part[r][1] = V::none();
+        else
+          V::store(p, V::none()), V::store(p + V::kLanes, V::none());
       });
       x_scales += kRows;
     }
-    OCTAVO_EACH(r, kRows) {
-      V::store(part_at + r * kPanel, part[r][0]);
-      V::store(part_at + r * kPanel + V::kLanes, part[r][1]);
-    });
+    if constexpr (kKept)
+      OCTAVO_EACH(r, kRows) {
+        V::store(part_at + r * kPanel, part[r][0]);
+        V::store(part_at + r * kPanel + V::kLanes, part[r][1]);
+      });
   }
 }
 
 template <class V, int kRows, int kSpan, bool kMin, int kTop>
 [[gnu::noinline]] void bytes_tile(const BlockTileArgs& args) {
-  block_tile<V, kRows, kSpan, kMin, kTop>(args, [&](int64_t column) { return Bytes<V, kBlockChunk / kSpan>(args, column); });
+  block_tile<V, kRows, kSpan, kMin, kTop, 0>(args, [&](int64_t column) { return Bytes<V, kBlockChunk / kSpan>(args, column); });
 }
 template <class V, int kRows, int kIndex>
 [[gnu::noinline]] void records_tile(const BlockTileArgs& args) {
   constexpr RecordSpec kSpec = record_spec(kIndex);
-  block_tile<V, kRows, kSpec.span(), kSpec.min(), kSpec.top()>(args, [&](int64_t column) { return Records<V, kIndex>(args.codes, column); });
+  constexpr int kFetch = static_cast<int>((kSpec.bytes() + 64 * kSpec.chunks() - 1) / (64 * kSpec.chunks()));
+  block_tile<V, kRows, kSpec.span(), kSpec.min(), kSpec.top(), kFetch>(args, [&](int64_t column) { return Records<V, kIndex>(args.codes, column); });
 }
 
-// kRows: of the largest tile, kDirect: of the largest one that reads records.
+// The tile for `rows` rows of type `index`. kRows: rows of the largest tile that reads bytes, kDirect: records.
 template <class V, int kRows, int kDirect, int kIndex = 0>
-void blocks_dispatch(int64_t rows, int index, bool direct, const BlockTileArgs& args) {
+BlockKernels::Tile choose_tile(int64_t rows, int index, bool direct) {
   if constexpr (kIndex + 1 < panel::kNumBlockSpecs) {
-    if (index != kIndex) return blocks_dispatch<V, kRows, kDirect, kIndex + 1>(rows, index, direct, args);
+    if (index != kIndex) return choose_tile<V, kRows, kDirect, kIndex + 1>(rows, index, direct);
   }
   constexpr RecordSpec kSpec = record_spec(kIndex);
   // Types with the same tile share it: dot products of bytes do not care how large codes are.
   constexpr int kTop = V::kBytes ? 255 : kSpec.top() < 15 ? 15 : kSpec.top();
-  unrolled<kRows>([&]<int kLess>() {
-    if (rows != kLess + 1) return;
-    if constexpr (kLess < kDirect) {
-      if (direct) return records_tile<V, kLess + 1, kIndex>(args);
-    }
-    bytes_tile<V, kLess + 1, kSpec.span(), kSpec.min(), kTop>(args);
-  });
+  if constexpr (kDirect > 0) {
+    if (direct)
+      return [&]<int... kLess>(std::integer_sequence<int, kLess...>) {
+        const BlockKernels::Tile tiles[] = {records_tile<V, kLess + 1, kIndex>...};
+        return tiles[rows - 1];
+      }(std::make_integer_sequence<int, kDirect>{});
+  }
+  return [&]<int... kLess>(std::integer_sequence<int, kLess...>) {
+    const BlockKernels::Tile tiles[] = {bytes_tile<V, kLess + 1, kSpec.span(), kSpec.min(), kTop>...};
+    return tiles[rows - 1];
+  }(std::make_integer_sequence<int, kRows>{});
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ namespace {
 
 struct Vnni256 : Int8Avx2 {
   static constexpr bool kBytes = true;
+  static constexpr int kKeptRows = 3;
   static words dot8(words sum, words unsigned_bytes, words signed_bytes) {
     return _mm256_dpbusd_avx_epi32(sum, unsigned_bytes, signed_bytes);
   }
@@ -17,7 +18,7 @@ struct Vnni256 : Int8Avx2 {
 }  // namespace
 
 const BlockKernels& block_kernels_avxvnni() {
-  static constexpr BlockKernels kKernels = {.max_rows = 3, .direct_rows = 0, .tile = blocks_dispatch<Vnni256, 3, 0>,
+  static constexpr BlockKernels kKernels = {.max_rows = 3, .unpacked_rows = 3, .direct_rows = 0, .tile = choose_tile<Vnni256, 3, 0>,
                                             .unpack = unpack_dispatch<Vnni256>, .finish = finish_row};
   return kKernels;
 }

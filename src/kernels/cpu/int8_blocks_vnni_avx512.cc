@@ -8,13 +8,14 @@ namespace {
 
 struct Vnni512 : Int8Avx512 {
   static constexpr bool kBytes = true;
+  static constexpr int kKeptRows = 6;
   static words dot8(words sum, words unsigned_bytes, words signed_bytes) { return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes); }
 };
 
 }  // namespace
 
 const BlockKernels& block_kernels_vnni512() {
-  static constexpr BlockKernels kKernels = {.max_rows = 6, .direct_rows = 4, .tile = blocks_dispatch<Vnni512, 6, 4>,
+  static constexpr BlockKernels kKernels = {.max_rows = 12, .unpacked_rows = 6, .direct_rows = 12, .tile = choose_tile<Vnni512, 6, 12>,
                                             .unpack = unpack_dispatch<Vnni512>, .finish = finish_row};
   return kKernels;
 }
