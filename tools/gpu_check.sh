@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks and times the Hopper kernels on a machine with an H100:
-#   tools/gpu_check.sh [check] [sanitize] [bench] [sweep]     (no word: check bench)
+#   tools/gpu_check.sh [check] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench]     (no word: check bench)
 # OCTAVO_CUDA_CHECK names a built octavo_cuda_check; without it the program is built in build-gpu (cmake, ninja, nvcc).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -34,6 +34,19 @@ for what in "$@"; do
       timeout 100 "$program" bench w4a16-g128 early || status=1
       timeout 100 "$program" bench w8a16 || status=1
       timeout 100 "$program" bench w8a16 early || status=1 ;;
+    w8a8) timeout 240 "$program" w8a8 check huge || status=1 ;;
+    w8a8-sanitize)
+      for tool in memcheck racecheck initcheck synccheck; do
+        echo "-- $tool"
+        timeout 120 compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" w8a8 check quick 2>&1 | tail -8
+        [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+      done ;;
+    w8a8-bench)
+      timeout 200 "$program" w8a8 bench rival || status=1
+      timeout 100 "$program" w8a8 bench early || status=1
+      timeout 100 "$program" w8a8 bench row-major || status=1
+      timeout 100 "$program" w8a8 bench neighbours || status=1
+      timeout 100 "$program" w8a8 bench quantize || status=1 ;;
     *) echo "unknown word $what"; exit 2 ;;
   esac
 done

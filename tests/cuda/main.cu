@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/harness.cuh"
+#include "cuda/w8a8_tests.cuh"
 #include "octavo/error.h"
 
 int main(int argc, char** argv) {
@@ -18,10 +19,13 @@ int main(int argc, char** argv) {
     if (!arguments.empty() && arguments[0] == "repeats") return run_repeats();
     if (!arguments.empty() && arguments[0] == "huge") return run_huge();
     if (!arguments.empty() && arguments[0] == "bench") return run_bench({arguments.begin() + 1, arguments.end()});
+    if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "check") return run_w8a8_checks({arguments.begin() + 2, arguments.end()});
+    if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "bench") return run_w8a8_bench({arguments.begin() + 2, arguments.end()});
   } catch (const octavo::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
-  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [probe] [alone] [rival] [brief]\n");
+  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [probe] [alone] [rival] [brief] |\n"
+                       "  w8a8 check [quick] [gemm] [huge] | w8a8 bench [early] [row-major] [rival] [fast] [sweep=FILE] [neighbours] [quantize]\n");
   return 2;
 }

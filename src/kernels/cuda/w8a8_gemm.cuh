@@ -22,9 +22,13 @@ struct GemmArgs {
   const void* bias;
   void* y;
   int64_t ldy;
-  int32_t m, strips, chunks;
+  int32_t m, chunks;
   int32_t w_one_scale, per_token, output;  // W8a8Output
-  int32_t row_tiles, token_tiles, strips_in_tile, share, splits, depth, stages, stage_bytes, token_group;
+  int32_t tiles, row_groups, token_tiles, token_group;   // tiles = row_groups * token_tiles, of a cluster
+  int32_t strips_each, strips_more, strips_in_tile;      // row tile r has strips_each strips, one more where r < strips_more
+  int32_t blocks_each, blocks_more;                      // the same for the stages of the parts of k
+  int32_t share, splits, share_shift, cluster_shift;     // share = 1 << share_shift, share * splits = 1 << cluster_shift
+  int32_t depth, stages, stage_bytes;
   int32_t packed;            // w_map is that of blocks, else of rows
   int32_t whole_chunks;      // k is a multiple of 128: maps of rows have chunks as their third dimension
   int32_t early;             // weights before the kernel in front has ended
@@ -33,59 +37,197 @@ struct GemmArgs {
 
 // Two consumer warpgroups and the producer's warp; where registers are moved from the producer to the consumers, its warpgroup.
 constexpr int gemm_threads(int tokens) { return tokens > 128 ? 384 : 288; }
-constexpr int kSlab = 32;  // tokens that pass through the staging buffer at a time: two slabs of 64 rows of 16 bits
-static_assert(kStagingBytes == 2 * kSlab * 128);
+constexpr int kStartBarrier = 4;  // named barriers: 1, 2 of a warpgroup, 3 of both
+
+extern __shared__ __align__(1024) uint8_t gemm_memory[];
 
 // A tile of this CTA.
 struct Tile {
-  int strip, strips, token, low, high;
+  int strip, strips, token;
+};
+
+// From the sums of a thread to y. Register 4 b + 2 h + e: row + 8 h, token 8 b + 2 (lane % 4) + e.
+template <int kTokens>
+struct EndOfTile {
+  const GemmArgs& args;
+  Tile tile;
+  float w_scale[2], bias[2];
+  int32_t w_sum[2];
+  int64_t row;
+  bool live[2];
+  uint32_t dump;  // where this thread's sums lie in shared memory if k is split
+  int split, peer, group;
+
+  static constexpr int kSlabTokens = staged_tokens(kTokens), kSlabSums = kSlabTokens / 2, kBuffers = staging_buffers(kTokens);
+
+  // The sums of a slab over all parts of k, less zero points.
+  __device__ __forceinline__ void complete(int32_t (&part)[kSlabSums], int slab) const {
+    for (int other = 0; other < args.splits; ++other) {
+      if (other == split) continue;
+      const uint32_t from = ptx::in_cta(dump, static_cast<uint32_t>(other * args.share + peer));
+#pragma unroll
+      for (int i = 0; i < kSlabSums; i += 4) {
+        const int4 v = ptx::load_cluster_int4(from + static_cast<uint32_t>(slab * kSlabSums + i) * 512);
+        part[i] += v.x, part[i + 1] += v.y, part[i + 2] += v.z, part[i + 3] += v.w;
+      }
+    }
+    if (args.x_zeros == nullptr) return;
+#pragma unroll
+    for (int block = 0; block < kSlabSums / 4; ++block) {
+      const int2 zero = *reinterpret_cast<const int2*>(gemm_memory + args.factors_at + 4 * (kTokens + slab * kSlabTokens + block * 8 + (threadIdx.x % 4) * 2));
+#pragma unroll
+      for (int i = 0; i < 4; ++i) part[4 * block + i] -= ((i & 1) ? zero.y : zero.x) * w_sum[i >> 1];
+    }
+  }
+  // The four values of a block of 8 tokens.
+  template <bool kBias>
+  __device__ __forceinline__ void scaled(float (&value)[4], const int32_t* part, int token) const {
+    const float2 scale = *reinterpret_cast<const float2*>(gemm_memory + args.factors_at + 4 * (token + (threadIdx.x % 4) * 2));
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      value[i] = __fmul_rn(__fmul_rn(__int2float_rn(part[i]), w_scale[i >> 1]), (i & 1) ? scale.y : scale.x);
+      if constexpr (kBias) value[i] = __fadd_rn(value[i], bias[i >> 1]);
+    }
+  }
+  // Straight from the registers: 4-byte results, of which eight lanes write 32 bytes of a row of y, and few 16-bit ones.
+  template <W8a8Output kOutput, bool kBias>
+  __device__ __forceinline__ void write(const int32_t (&part)[kSlabSums], int slab) const {
+#pragma unroll
+    for (int block = 0; block < kSlabSums / 4; ++block) {
+      const int token0 = slab * kSlabTokens + block * 8;
+      float value[4];
+      if constexpr (kOutput != W8a8Output::kI32) scaled<kBias>(value, &part[4 * block], token0);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int token = tile.token + token0 + static_cast<int>(threadIdx.x % 4) * 2 + (i & 1), half = i >> 1;
+        if (!live[half] || token >= args.m) continue;
+        const int64_t at = token * args.ldy + row + 8 * half;
+        if constexpr (kOutput == W8a8Output::kI32) static_cast<int32_t*>(args.y)[at] = part[4 * block + i];
+        if constexpr (kOutput == W8a8Output::kF32) static_cast<float*>(args.y)[at] = value[i];
+        if constexpr (kOutput == W8a8Output::kF16) static_cast<__half*>(args.y)[at] = __float2half_rn(value[i]);
+        if constexpr (kOutput == W8a8Output::kBF16) static_cast<__nv_bfloat16*>(args.y)[at] = __float2bfloat16_rn(value[i]);
+      }
+    }
+  }
+  // 16-bit results through shared memory: [token][8 pieces of 8 rows], piece p of a token at p ^ (token % 8).
+  template <W8a8Output kOutput, bool kBias>
+  __device__ __forceinline__ void write_staged(const int32_t (&part)[kSlabSums], int slab) const {
+    const int thread = static_cast<int>(threadIdx.x % 128), lane = thread % 32, warp = thread / 32;
+    const uint32_t buffer = args.staging_at + static_cast<uint32_t>(group * kBuffers + slab % kBuffers) * (kSlabTokens * 128);
+    if (kBuffers == 1 && slab > 0) ptx::named_barrier(1 + group, 128);  // the slab before has been read
+    const uint32_t base = ptx::shared_address(gemm_memory) + buffer;
+    const auto place = [](int token, int piece) { return static_cast<uint32_t>(token * 128 + ((piece ^ (token & 7)) << 4)); };
+#pragma unroll
+    for (int pair = 0; pair < kSlabTokens / 16; ++pair) {
+      uint32_t words[4];  // matrices: (tokens 0-7, rows 0-7), (0-7, 8-15), (8-15, 0-7), (8-15, 8-15)
+#pragma unroll
+      for (int block = 0; block < 2; ++block) {
+        float value[4];
+        scaled<kBias>(value, &part[8 * pair + 4 * block], slab * kSlabTokens + pair * 16 + block * 8);
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          if constexpr (kOutput == W8a8Output::kF16) {
+            const __half2 v = __floats2half2_rn(value[2 * half], value[2 * half + 1]);
+            memcpy(&words[2 * block + half], &v, 4);
+          } else {
+            const __nv_bfloat162 v = __floats2bfloat162_rn(value[2 * half], value[2 * half + 1]);
+            memcpy(&words[2 * block + half], &v, 4);
+          }
+        }
+      }
+      ptx::store_matrices_transposed(base + place(pair * 16 + (lane / 16) * 8 + lane % 8, warp * 2 + (lane / 8) % 2), words[0], words[1], words[2], words[3]);
+    }
+    ptx::named_barrier(1 + group, 128);
+    const int piece = thread % 8;
+    if (group * 8 + piece >= tile.strips) return;
+    const int first = thread / 8, token0 = tile.token + slab * kSlabTokens + first;
+    uint16_t* y = static_cast<uint16_t*>(args.y) + token0 * args.ldy + (static_cast<int64_t>(tile.strip) + group * 8 + piece) * kBlockRows;
+#pragma unroll
+    for (int pass = 0; pass < kSlabTokens / 16; ++pass, y += 16 * args.ldy)
+      if (token0 + pass * 16 < args.m) *reinterpret_cast<uint4*>(y) = *reinterpret_cast<const uint4*>(gemm_memory + buffer + place(first, piece) + pass * 2048);
+  }
+  template <W8a8Output kOutput, bool kBias>
+  __device__ __forceinline__ void all(const int32_t (&sum)[kTokens / 2]) const {
+#pragma unroll
+    for (int slab = 0; slab < kTokens / kSlabTokens; ++slab) {
+      if (tile.token + slab * kSlabTokens >= args.m) break;
+      if (args.splits > 1 && (slab & (args.splits - 1)) != split) continue;  // each of the CTAs ends some of the slabs
+      int32_t part[kSlabSums];
+#pragma unroll
+      for (int i = 0; i < kSlabSums; ++i) part[i] = sum[slab * kSlabSums + i];
+      complete(part, slab);
+      if constexpr (output_bytes(kOutput) == 2 && kTokens >= 16)
+        write_staged<kOutput, kBias>(part, slab);
+      else
+        write<kOutput, kBias>(part, slab);
+    }
+  }
+  __device__ __forceinline__ void run(const int32_t (&sum)[kTokens / 2]) const {
+    using enum W8a8Output;
+    const auto output = static_cast<W8a8Output>(args.output);
+    if (args.bias == nullptr) {
+      if (output == kBF16) return all<kBF16, false>(sum);
+      if (output == kF16) return all<kF16, false>(sum);
+      if (output == kF32) return all<kF32, false>(sum);
+      return all<kI32, false>(sum);
+    }
+    if (output == kBF16) return all<kBF16, true>(sum);
+    if (output == kF16) return all<kF16, true>(sum);
+    return all<kF32, true>(sum);
+  }
 };
 
 template <int kTokens>
 __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
     w8a8_gemm_kernel(const __grid_constant__ GemmArgs args, const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap w_map) {
   using namespace ptx;
-  extern __shared__ __align__(1024) uint8_t gemm_memory[];
   constexpr int kSums = kTokens / 2;  // of a thread: 64 rows x kTokens over 128 threads
+  // A product waits for the one before it that adds to the same sums, about 70 cycles: narrow ones go round over more sums.
+  constexpr int kChains = kTokens <= 16 ? 4 : kTokens <= 64 ? 2 : 1;
   constexpr uint32_t kXChunk = kTokens * kBlockCols;
   const uint32_t base = shared_address(gemm_memory);
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  const int share = args.share, cluster = share * args.splits, rank = cluster == 1 ? 0 : static_cast<int>(cluster_rank());
-  const int peer = rank % share, split = rank / share;
+  const int block = static_cast<int>(blockIdx.x), share = args.share, cluster = 1 << args.cluster_shift;
+  const int rank = block & (cluster - 1), peer = rank & (share - 1), split = rank >> args.share_shift;
+  const int cluster_id = block >> args.cluster_shift, clusters = static_cast<int>(gridDim.x) >> args.cluster_shift;
   const int groups = args.strips_in_tile > 8 ? 2 : 1;  // warpgroups that multiply
   const uint32_t full = base + args.barriers_at, empty = full + static_cast<uint32_t>(args.stages) * 8;
-  const int cluster_id = static_cast<int>(blockIdx.x) / cluster, clusters = static_cast<int>(gridDim.x) / cluster;
-  const int row_groups = args.row_tiles / share, tiles = row_groups * args.token_tiles;
+  const int low = (split * args.blocks_each + min(split, args.blocks_more)) * args.depth;
+  const int high = min(low + (args.blocks_each + (split < args.blocks_more)) * args.depth, args.chunks);
   // Tiles run over `token_group` tiles of tokens first, then over rows, so that the CTAs of a moment share w and x in L2.
   const auto tile_at = [&](int index) {
-    const int span = args.token_group * row_groups, first = index / span * args.token_group;
-    const int wide = min(args.token_group, args.token_tiles - first), in_span = index % span;
-    const int row_tile = in_span / wide * share + peer;
-    Tile tile;
-    tile.token = (first + in_span % wide) * kTokens;
-    tile.strip = static_cast<int>(static_cast<int64_t>(args.strips) * row_tile / args.row_tiles);
-    tile.strips = static_cast<int>(static_cast<int64_t>(args.strips) * (row_tile + 1) / args.row_tiles) - tile.strip;
-    const int blocks = (args.chunks + args.depth - 1) / args.depth;
-    tile.low = blocks * split / args.splits * args.depth;
-    tile.high = min(blocks * (split + 1) / args.splits * args.depth, args.chunks);
-    return tile;
-  };
-
-  if (threadIdx.x == 0) {
-    prefetch_map(&x_map);
-    for (int stage = 0; stage < args.stages; ++stage) {
-      barrier_init(full + stage * 8, 1);
-      barrier_init(empty + stage * 8, static_cast<uint32_t>(4 * groups * share));  // one arrival a warp that reads
+    int row_group = index, token_tile = 0;
+    if (args.token_tiles > 1) {
+      const auto at = static_cast<unsigned>(index), span = static_cast<unsigned>(args.token_group * args.row_groups);
+      const unsigned first = at / span * static_cast<unsigned>(args.token_group), in_span = at % span;
+      const unsigned wide = min(static_cast<unsigned>(args.token_group), static_cast<unsigned>(args.token_tiles) - first);
+      row_group = static_cast<int>(in_span / wide);
+      token_tile = static_cast<int>(first + in_span % wide);
     }
-    fence_barrier_init();
-  }
-  __syncthreads();
-  if (cluster > 1) cluster_meet();
+    const int row_tile = row_group * share + peer;
+    return Tile{.strip = row_tile * args.strips_each + min(row_tile, args.strips_more), .strips = args.strips_each + (row_tile < args.strips_more),
+                .token = token_tile * kTokens};
+  };
 
   if (warp >= 8) {
     // ---- producer
     if constexpr (kTokens > 128) set_registers_down<40>();
+    if (warp == 8) {
+      if (lane == 0) {
+        prefetch_map(&w_map);
+        prefetch_map(&x_map);
+      }
+      if (lane < args.stages) {
+        barrier_init(full + lane * 8, 1);
+        barrier_init(empty + lane * 8, static_cast<uint32_t>(4 * groups * share));  // one arrival a warp that reads
+        fence_barrier_init();
+      }
+      __syncwarp();
+      named_arrive(kStartBarrier, 32 + 128 * groups);
+    }
+    if (share > 1) cluster_meet();  // before anything is sent to another CTA, its barriers are there
     if (warp == 8 && lane == 0) {
+      let_next_kernel_start();
       const uint32_t all_peers = ((1u << share) - 1) << (split * share);
       // Whole stages, also at the end of k: there is nothing behind it but zeros.
       const auto fetch_weights = [&](const Tile& tile, int chunk, int stage) {
@@ -118,12 +260,11 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
       Tile tile = tile_at(index);
       int early = 0;
       if (args.early)
-        for (; early < args.stages && tile.low + early * args.depth < tile.high; ++early) fetch_weights(tile, tile.low + early * args.depth, early);
+        for (; early < args.stages && low + early * args.depth < high; ++early) fetch_weights(tile, low + early * args.depth, early);
       wait_for_previous_kernel();
-      let_next_kernel_start();
-      for (; index < tiles; index += clusters) {
-        tile = tile_at(index);
-        for (int chunk = tile.low; chunk < tile.high; chunk += args.depth, ++fetched) {
+      for (; index < args.tiles; index += clusters) {
+        if (fetched > 0) tile = tile_at(index);
+        for (int chunk = low; chunk < high; chunk += args.depth, ++fetched) {
           if (fetched >= early) {
             barrier_wait(empty + stage * 8, parity);
             fetch_weights(tile, chunk, stage);
@@ -144,8 +285,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
     const uint32_t strip_stride = args.packed ? static_cast<uint32_t>(args.depth) * kBlockBytes : kBlockBytes;
     const uint32_t chunk_stride = args.packed ? kBlockBytes : static_cast<uint32_t>(args.strips_in_tile) * kBlockBytes;
     const uint32_t w_offset = static_cast<uint32_t>(args.depth) * kXChunk + static_cast<uint32_t>(group) * 8 * strip_stride;
-    const uint32_t staging = base + args.staging_at + static_cast<uint32_t>(group) * kStagingBytes;
-    const uint32_t factors = base + args.factors_at + static_cast<uint32_t>(group) * kTokens * 8;
+    const uint32_t factors = base + args.factors_at;  // both warpgroups write the same
     const auto release = [&](int stage) {
       if (share == 1) {
         if (lane == 0) barrier_arrive(empty + stage * 8);
@@ -153,10 +293,12 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
         barrier_arrive_at(in_cta(empty + stage * 8, static_cast<uint32_t>(split * share + lane)));
       }
     };
+    named_barrier(kStartBarrier, 32 + 128 * groups);  // the producer has made the barriers
+    if (share > 1) cluster_meet();
     wait_for_previous_kernel();
     int stage = 0;
     uint32_t parity = 0;
-    for (int index = cluster_id; index < tiles; index += clusters) {
+    for (int index = cluster_id; index < args.tiles; index += clusters) {
       const Tile tile = tile_at(index);
       // What the end needs is fetched now: factors of the thread's two rows, and of up to two tokens for the shared table.
       const int rows_here = tile.strips * kBlockRows, first_row = group * 64 + row_in_group;
@@ -183,12 +325,14 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
         }
       }
 
-      int32_t sum[kSums];
+      int32_t sums[kChains][kSums];
 #pragma unroll
-      for (int i = 0; i < kSums; ++i) sum[i] = 0;
+      for (int chain = 0; chain < kChains; ++chain)
+#pragma unroll
+        for (int i = 0; i < kSums; ++i) sums[chain][i] = 0;
       int before = -1;  // the stage whose products may still run
-      for (int chunk = tile.low; chunk < tile.high; chunk += args.depth) {
-        const int count = min(args.depth, tile.high - chunk);
+      for (int chunk = low; chunk < high; chunk += args.depth) {
+        const int count = min(args.depth, high - chunk);
         const uint32_t x_at = base + static_cast<uint32_t>(stage * args.stage_bytes), w_at = x_at + w_offset;
         barrier_wait(full + stage * 8, parity);
 #pragma unroll 1
@@ -198,7 +342,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
           wgmma_fence();
 #pragma unroll
           for (int step = 0; step < 4; ++step)  // 32 columns: 32 bytes of a swizzled row, 2 units of a descriptor
-            WgmmaS8<kTokens>::run(sum, a + 2 * step, b + 2 * step, 1);
+            WgmmaS8<kTokens>::run(sums[step % kChains], a + 2 * step, b + 2 * step, 1);
         }
         wgmma_commit();
         if (before >= 0) {
@@ -212,7 +356,13 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
         }
       }
       wgmma_wait_until<0>();
-      pin(sum);
+#pragma unroll
+      for (int chain = 0; chain < kChains; ++chain) pin(sums[chain]);
+      int32_t(&sum)[kSums] = sums[0];
+#pragma unroll
+      for (int chain = 1; chain < kChains; ++chain)
+#pragma unroll
+        for (int i = 0; i < kSums; ++i) sum[i] += sums[chain][i];
       if (before >= 0) release(before);
 
       // ---- the end of the tile
@@ -234,101 +384,13 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
       } else {
         named_barrier(1 + group, 128);
       }
-      constexpr int kSlabTokens = kTokens <= kSlab ? (kTokens < 16 ? kTokens : 16) : kSlab, kSlabSums = kSlabTokens / 2;
-#pragma unroll
-      for (int slab = 0; slab < kTokens / kSlabTokens; ++slab) {
-        const int token0 = slab * kSlabTokens;
-        if (tile.token + token0 >= args.m) continue;
-        int32_t part[kSlabSums];
-#pragma unroll
-        for (int i = 0; i < kSlabSums; ++i) part[i] = sum[slab * kSlabSums + i];
-        if (args.splits > 1) {
-          if (slab % args.splits != split) continue;  // each of the CTAs ends some of the slabs
-          for (int other = 0; other < args.splits; ++other) {
-            if (other == split) continue;
-            const uint32_t from = in_cta(dump, static_cast<uint32_t>(other * share + peer));
-#pragma unroll
-            for (int i = 0; i < kSlabSums; i += 4) {
-              const int4 v = load_cluster_int4(from + static_cast<uint32_t>(slab * kSlabSums + i) * 512);
-              part[i] += v.x, part[i + 1] += v.y, part[i + 2] += v.z, part[i + 3] += v.w;
-            }
-          }
-        }
-        // Register 4 b + 2 h + e: row + 8 h, token 8 b + 2 (lane % 4) + e of the slab.
-        if (args.x_zeros != nullptr) {
-#pragma unroll
-          for (int i = 0; i < kSlabSums; ++i) {
-            const int token = token0 + (i / 4) * 8 + (lane % 4) * 2 + (i & 1);
-            part[i] -= static_cast<int32_t>(load_shared4(factors + static_cast<uint32_t>(kTokens + token) * 4)) * w_sum[(i >> 1) & 1];
-          }
-        }
-        float value[kSlabSums];
-        if (args.x_scales != nullptr) {
-#pragma unroll
-          for (int block = 0; block < kSlabSums / 4; ++block) {
-            const uint32_t at = factors + static_cast<uint32_t>(token0 + block * 8 + (lane % 4) * 2) * 4;
-            const float scale[2] = {__uint_as_float(load_shared4(at)), __uint_as_float(load_shared4(at + 4))};
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-              float v = __fmul_rn(__fmul_rn(__int2float_rn(part[4 * block + i]), w_scale[i >> 1]), scale[i & 1]);
-              if (args.bias != nullptr) v = __fadd_rn(v, bias[i >> 1]);
-              value[4 * block + i] = v;
-            }
-          }
-        } else {
-#pragma unroll
-          for (int i = 0; i < kSlabSums; ++i) value[i] = __int_as_float(part[i]);
-        }
-        if (args.output >= 2 || kTokens < 16) {
-          // 4-byte results: eight lanes write 32 bytes of a row of y. So few 16-bit ones that it does not matter.
-#pragma unroll
-          for (int i = 0; i < kSlabSums; ++i) {
-            const int token = tile.token + token0 + (i / 4) * 8 + (lane % 4) * 2 + (i & 1), half = (i >> 1) & 1;
-            if (!live[half] || token >= args.m) continue;
-            const int64_t at = token * args.ldy + row + 8 * half;
-            if (args.output >= 2)
-              static_cast<float*>(args.y)[at] = value[i];
-            else if (args.output == 0)
-              static_cast<__half*>(args.y)[at] = __float2half_rn(value[i]);
-            else
-              static_cast<__nv_bfloat16*>(args.y)[at] = __float2bfloat16_rn(value[i]);
-          }
-          continue;
-        }
-        if constexpr (kTokens >= 16) {
-          // 16-bit results: [token][8 pieces of 8 rows], piece p of a token at p ^ (token % 8).
-          const uint32_t buffer = staging + static_cast<uint32_t>(slab & 1) * (kSlab * 128);
-#pragma unroll
-          for (int pair = 0; pair < kSlabTokens / 16; ++pair) {
-            uint32_t words[4];
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {  // matrices: (tokens 0-7, rows 0-7), (0-7, 8-15), (8-15, 0-7), (8-15, 8-15)
-              const float low = value[8 * pair + 2 * i], high = value[8 * pair + 2 * i + 1];
-              if (args.output == 0) {
-                const __half2 v = __floats2half2_rn(low, high);
-                memcpy(&words[i], &v, 4);
-              } else {
-                const __nv_bfloat162 v = __floats2bfloat162_rn(low, high);
-                memcpy(&words[i], &v, 4);
-              }
-            }
-            const int token = pair * 16 + (lane / 16) * 8 + lane % 8, piece = (warp % 4) * 2 + (lane / 8) % 2;
-            store_matrices_transposed(buffer + static_cast<uint32_t>(token * 128 + ((piece ^ (token & 7)) << 4)), words[0], words[1], words[2], words[3]);
-          }
-          named_barrier(1 + group, 128);
-#pragma unroll
-          for (int pass = 0; pass < kSlabTokens / 16; ++pass) {
-            const int token = pass * 16 + thread / 8, piece = thread % 8, at_token = tile.token + token0 + token;
-            if (at_token >= args.m || group * 8 + piece >= tile.strips) continue;
-            const uint4 v = load_shared16(buffer + static_cast<uint32_t>(token * 128 + ((piece ^ (token & 7)) << 4)));
-            uint16_t* to = static_cast<uint16_t*>(args.y) + at_token * args.ldy + (static_cast<int64_t>(tile.strip) + group * 8 + piece) * kBlockRows;
-            *reinterpret_cast<uint4*>(to) = v;
-          }
-        }
-      }
+      const EndOfTile<kTokens> end{.args = args, .tile = tile, .w_scale = {w_scale[0], w_scale[1]}, .bias = {bias[0], bias[1]},
+                                   .w_sum = {w_sum[0], w_sum[1]}, .row = row, .live = {live[0], live[1]}, .dump = dump, .split = split, .peer = peer, .group = group};
+      end.run(sum);
       if (args.splits == 1) named_barrier(1 + group, 128);  // the table and both buffers are free again
     }
   }
+  if (warp < 8 && warp >= 4 * groups && share > 1) cluster_meet();  // the one at the start
   if (cluster > 1) {  // no CTA leaves while another sends to it, arrives at its barriers or reads its sums
     if (args.splits > 1 && warp >= 4 * groups) {
       cluster_arrive();  // the barrier between sums and their addition counts every thread

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/error.h"
 #include "kernels/cuda/w8a8_gemm.cuh"
@@ -149,15 +150,24 @@ void w8a8_run(const W8a8Problem& problem, const W8a8Plan& plan, const W8a8Operan
   args.y = operands.y;
   args.ldy = operands.ldy;
   args.m = static_cast<int32_t>(problem.m);
-  args.strips = layout.strips;
   args.chunks = layout.chunks;
   args.per_token = problem.per_token;
   args.output = static_cast<int32_t>(problem.output);
-  args.row_tiles = plan.row_tiles;
+  args.row_groups = plan.row_tiles / plan.share;
   args.token_tiles = static_cast<int32_t>((problem.m + plan.tokens - 1) / plan.tokens);
+  const int64_t tiles = static_cast<int64_t>(args.row_groups) * args.token_tiles;
+  if (tiles > 0x3fffffff) fail(Code::kUsage, "W8A8 linear: ", tiles, " tiles are too many for one launch");
+  args.tiles = static_cast<int32_t>(tiles);
+  args.strips_each = layout.strips / plan.row_tiles;
+  args.strips_more = layout.strips % plan.row_tiles;
   args.strips_in_tile = shared.strips;
+  const int blocks = (layout.chunks + plan.depth - 1) / plan.depth;
+  args.blocks_each = blocks / plan.splits;
+  args.blocks_more = blocks % plan.splits;
   args.share = plan.share;
   args.splits = plan.splits;
+  args.share_shift = std::countr_zero(static_cast<unsigned>(plan.share));
+  args.cluster_shift = std::countr_zero(static_cast<unsigned>(plan.share * plan.splits));
   args.depth = plan.depth;
   args.stages = plan.stages;
   args.stage_bytes = shared.stage_bytes;
@@ -171,8 +181,6 @@ void w8a8_run(const W8a8Problem& problem, const W8a8Plan& plan, const W8a8Operan
                                         : block_map(packed, layout, shared.strips, plan.depth);
 
   const int cluster = plan.share * plan.splits;
-  const int64_t tiles = static_cast<int64_t>(plan.row_tiles / plan.share) * args.token_tiles;
-  if (tiles > 0x3fffffff) fail(Code::kUsage, "W8A8 linear: ", tiles, " tiles are too many for one launch");
   const int64_t clusters = plan.splits > 1 ? tiles : std::min<int64_t>(tiles, plan.clusters);
   cudaLaunchAttribute attributes[2];
   cudaLaunchConfig_t config{};

@@ -31,6 +31,9 @@ struct W8a8Problem {
   int64_t m = 1;
   bool per_token = true;   // scales and zero points of x: [m], else [1]
   bool row_major = false;  // weights as they are instead of packed
+  // Start reading weights while the kernel before it in the stream still runs (programmatic launch): only where that kernel
+  // does not write them. The next kernel in the stream may start early in the same way.
+  bool early_weights = false;
 };
 
 // How to run it; printable, and open to override: w8a8_run checks it. Made without device memory or a context switch.
@@ -44,8 +47,7 @@ struct W8a8Plan {
   int depth = 4;        // chunks of 128 columns in a stage: 1, 2, 4, 8
   int stages = 4;       // of the ring
   int clusters = 132;   // in the grid (splits == 1: they take tiles in turns; else one for each tile)
-  bool early_weights = false;  // start reading weights while the kernel before it in the stream still runs (programmatic
-                               // launch): only if that kernel does not write them
+  bool early_weights = false;  // of the problem
   std::string describe() const;
 };
 

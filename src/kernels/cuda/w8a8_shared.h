@@ -6,12 +6,14 @@ namespace octavo::cuda {
 
 constexpr int kSharedLimit = 227 * 1024;  // of a CTA
 constexpr int kStripsInTile = 16;         // at most: two warpgroups of 64 rows
-constexpr int kStagingBytes = 8192;       // of a warpgroup, where 16-bit results pass through shared memory
-
 struct W8a8Shared {
   int strips;  // in a tile, at most
   int stage_bytes, staging_at, factors_at, barriers_at, bytes;
 };
+// Tokens whose 16-bit results pass through shared memory at a time, 128 bytes a token for a warpgroup, and in how many buffers.
+// A tile that gives many results has no room for two.
+constexpr int staged_tokens(int tokens) { return tokens >= 96 ? tokens / 2 : tokens >= 64 ? 32 : tokens >= 16 ? 16 : 8; }
+constexpr int staging_buffers(int tokens) { return tokens >= 192 ? 1 : 2; }
 W8a8Shared w8a8_shared(const W8a8Problem& problem, const W8a8Plan& plan);
 
 }  // namespace octavo::cuda

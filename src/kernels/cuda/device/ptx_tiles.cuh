@@ -25,6 +25,8 @@ __device__ __forceinline__ void tensor_copy3_to(uint32_t to, const CUtensorMap* 
 __device__ __forceinline__ void barrier_arrive_at(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// Arrives at a named barrier without waiting.
+__device__ __forceinline__ void named_arrive(int id, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 // Meets the other CTAs without publishing stores.
 __device__ __forceinline__ void cluster_meet() {
   __syncwarp();
@@ -43,9 +45,10 @@ __device__ __forceinline__ void pin(int32_t (&values)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(values[i])::"memory");
 }
-// Four 8 x 8 matrices of 16-bit values, each stored transposed: lane l gives the address of row l % 8 of matrix l / 8.
+// Four 8 x 8 matrices of 16-bit values, each stored transposed: lane l gives the address of row l % 8 of matrix l / 8. Other
+// reads may move across: a barrier must stand before whoever reads them.
 __device__ __forceinline__ void store_matrices_transposed(uint32_t address, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(a), "r"(b), "r"(c), "r"(d));
 }
 __device__ __forceinline__ void store_shared16(uint32_t address, int32_t a, int32_t b, int32_t c, int32_t d) {
   asm volatile("st.shared.v4.s32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");

@@ -1,0 +1,288 @@
+// Quantization of activations: a block a row. v is made once, kept in registers (16 bits each) up to 4 pieces of 8 a thread,
+// made again where a row is longer. Bound by the bytes read and written.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "kernels/cuda/w8a8_quantize.h"
+
+namespace octavo::cuda {
+namespace {
+
+constexpr int kHeld = 4;       // pieces of 8 values a thread keeps
+constexpr int kParts = 264;    // blocks that look for the extremes of all rows
+constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds a small float, ties to even
+
+struct QuantizeArgs {
+  const uint16_t *x, *up, *weight;
+  uint8_t* codes;
+  float* scales;
+  int32_t* zeros;
+  float2* parts;  // extremes of kParts shares of the rows
+  int64_t m, ldx, ldq;
+  int32_t pieces;  // k / 8
+  float eps;
+  bool zero_points;
+};
+enum class Scale { kToken, kFindAll, kAll, kStatic };  // kFindAll writes extremes, kAll reads them
+
+struct Extremes {
+  float low, high;  // min(v, 0), max(v, 0); NaN if a value is not finite
+};
+__device__ Extremes merge(Extremes a, Extremes b) {
+  return {a.low < b.low || isnan(a.low) ? a.low : b.low, a.high > b.high || isnan(a.high) ? a.high : b.high};
+}
+__device__ float sum_of(float value) {
+  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
+  return value;
+}
+__device__ Extremes merge_warp(Extremes e) {
+  for (int step = 16; step > 0; step /= 2) e = merge(e, {__shfl_xor_sync(0xffffffffu, e.low, step), __shfl_xor_sync(0xffffffffu, e.high, step)});
+  return e;
+}
+__device__ Extremes merge_block(Extremes e) {
+  __shared__ float low[32], high[32];
+  e = merge_warp(e);
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
+  __syncthreads();  // the values of the row before have been read
+  if (lane == 0) low[warp] = e.low, high[warp] = e.high;
+  __syncthreads();
+  return merge_warp(lane < warps ? Extremes{low[lane], high[lane]} : Extremes{0, 0});
+}
+__device__ float sum_block(float value) {
+  __shared__ float sums[32];
+  value = sum_of(value);
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
+  __syncthreads();
+  if (lane == 0) sums[warp] = value;
+  __syncthreads();
+  return sum_of(lane < warps ? sums[lane] : 0.0f);
+}
+
+template <bool kBF16>
+__device__ float2 to_floats(uint32_t pair) {
+  if constexpr (kBF16) return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u)};
+  __half2 v;
+  memcpy(&v, &pair, 4);
+  return __half22float2(v);
+}
+template <bool kBF16>
+__device__ uint32_t to_pair(float low, float high) {
+  uint32_t pair;
+  if constexpr (kBF16) {
+    const __nv_bfloat162 v = __floats2bfloat162_rn(low, high);
+    memcpy(&pair, &v, 4);
+  } else {
+    const __half2 v = __floats2half2_rn(low, high);
+    memcpy(&pair, &v, 4);
+  }
+  return pair;
+}
+__device__ float silu(float x) { return __fdiv_rn(x, 1.0f + expf(-x)); }
+
+// What turns v / s into codes.
+struct Grid {
+  float scale, inverse;
+  int32_t zero;
+  bool none, plain_division;  // none: all codes are those of 0
+};
+__device__ Grid grid_of(float scale, int32_t zero) {
+  return {scale, __fdiv_rn(1.0f, scale), zero, !(scale > 0) || isinf(scale), scale < 0x1p-100f || scale > 0x1p+100f};
+}
+template <ActCode kCode>
+__device__ Grid grid_from(Extremes e, bool zero_points) {
+  const bool finite = !isnan(e.low) && !isnan(e.high);
+  float scale, zero = 0;
+  if (kCode == ActCode::kInt8 && zero_points) {
+    scale = __fdiv_rn(e.high, 255.0f) - __fdiv_rn(e.low, 255.0f);  // the difference of both could overflow
+    if (finite && scale > 0) zero = fminf(fmaxf(rintf(-128.0f - __fdiv_rn(e.low, scale)), -128.0f), 127.0f);
+  } else {
+    scale = __fdiv_rn(fmaxf(e.high, -e.low), kCode == ActCode::kInt8 ? 127.0f : 448.0f);
+  }
+  Grid grid = grid_of(scale, static_cast<int32_t>(zero));
+  if (!finite) grid.scale = __int_as_float(0x7fc00000), grid.zero = 0, grid.none = true;
+  return grid;
+}
+// The rounded quotient: one correction of v * (1 / s) by its exact remainder, as on the CPU (int8_rows_body.h).
+__device__ float divide(float v, const Grid& grid) {
+  if (grid.plain_division) return __fdiv_rn(v, grid.scale);
+  const float near = v * grid.inverse;
+  return __fmaf_rn(__fmaf_rn(-near, grid.scale, v), grid.inverse, near);
+}
+template <ActCode kCode>
+__device__ uint32_t code_of(float v, const Grid& grid, bool zero_points) {
+  if (kCode == ActCode::kE4M3) return grid.none ? 0u : static_cast<uint32_t>(__nv_cvt_float_to_fp8(isinf(v) ? v : divide(v, grid), __NV_SATFINITE, __NV_E4M3));
+  if (grid.none) return static_cast<uint32_t>(grid.zero) & 255u;
+  float q = divide(v, grid);
+  if (isnan(v)) q = 0;  // a static scale
+  q = fminf(fmaxf(q, -1e6f), 1e6f);  // where rounding by kRound holds
+  if (isinf(v)) q = v > 0 ? 1e6f : -1e6f;
+  const float code = (__fadd_rn(q, kRound) - kRound) + static_cast<float>(grid.zero), low = zero_points ? -128.0f : -127.0f;
+  return static_cast<uint32_t>(static_cast<int32_t>(fminf(fmaxf(code, low), 127.0f))) & 255u;
+}
+
+template <bool kBF16, ActSource kSource, ActCode kCode, Scale kScale>
+__global__ void __launch_bounds__(512) quantize_kernel(const QuantizeArgs args) {
+  const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+  Grid grid{};
+  if constexpr (kScale == Scale::kStatic) grid = grid_of(args.scales[0], args.zero_points ? args.zeros[0] : 0);
+  if constexpr (kScale == Scale::kAll) {
+    Extremes e{0, 0};
+    for (int i = thread; i < kParts; i += threads) e = merge(e, {args.parts[i].x, args.parts[i].y});
+    grid = grid_from<kCode>(merge_block(e), args.zero_points);
+    if (blockIdx.x == 0 && thread == 0) {
+      args.scales[0] = grid.scale;
+      if (args.zero_points) args.zeros[0] = grid.zero;
+    }
+  }
+  Extremes seen{0, 0};
+  for (int64_t row = blockIdx.x; row < args.m; row += gridDim.x) {
+    const uint4* x = reinterpret_cast<const uint4*>(args.x + row * args.ldx);
+    float norm = 0;
+    if constexpr (kSource == ActSource::kRmsNorm) {
+      float sum = 0;
+      for (int i = thread; i < args.pieces; i += threads) {
+        const uint4 piece = x[i];
+        const uint32_t words[4] = {piece.x, piece.y, piece.z, piece.w};
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          const float2 v = to_floats<kBF16>(words[j]);
+          sum = __fmaf_rn(v.x, v.x, sum);
+          sum = __fmaf_rn(v.y, v.y, sum);
+        }
+      }
+      norm = __fdiv_rn(1.0f, __fsqrt_rn(__fdiv_rn(sum_block(sum), static_cast<float>(args.pieces * 8)) + args.eps));
+    }
+    const auto make = [&](int i) {
+      uint4 piece = x[i];
+      if constexpr (kSource == ActSource::kPlain) return piece;
+      const uint4 other = kSource == ActSource::kRmsNorm ? reinterpret_cast<const uint4*>(args.weight)[i] : reinterpret_cast<const uint4*>(args.up + row * args.ldx)[i];
+      uint32_t words[4] = {piece.x, piece.y, piece.z, piece.w};
+      const uint32_t others[4] = {other.x, other.y, other.z, other.w};
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const float2 v = to_floats<kBF16>(words[j]), o = to_floats<kBF16>(others[j]);
+        words[j] = kSource == ActSource::kRmsNorm ? to_pair<kBF16>(__fmul_rn(__fmul_rn(v.x, norm), o.x), __fmul_rn(__fmul_rn(v.y, norm), o.y))
+                                                  : to_pair<kBF16>(__fmul_rn(silu(v.x), o.x), __fmul_rn(silu(v.y), o.y));
+      }
+      return make_uint4(words[0], words[1], words[2], words[3]);
+    };
+    const auto extremes = [&](uint4 piece, Extremes e) {
+      const uint32_t words[4] = {piece.x, piece.y, piece.z, piece.w};
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const float2 v = to_floats<kBF16>(words[j]);
+        const bool finite = isfinite(v.x) && isfinite(v.y);
+        e.low = finite ? fminf(e.low, fminf(v.x, v.y)) : __int_as_float(0x7fc00000);
+        e.high = finite ? fmaxf(e.high, fmaxf(v.x, v.y)) : __int_as_float(0x7fc00000);
+        if (!finite) return Extremes{e.low, e.high};
+      }
+      return e;
+    };
+    const auto write = [&](uint4 piece, int i) {
+      const uint32_t words[4] = {piece.x, piece.y, piece.z, piece.w};
+      uint32_t out[2] = {};
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const float2 v = to_floats<kBF16>(words[j]);
+        out[j / 2] |= (code_of<kCode>(v.x, grid, args.zero_points) | code_of<kCode>(v.y, grid, args.zero_points) << 8) << (16 * (j & 1));
+      }
+      *reinterpret_cast<uint2*>(args.codes + row * args.ldq + static_cast<int64_t>(i) * 8) = make_uint2(out[0], out[1]);
+    };
+    if constexpr (kScale == Scale::kStatic || kScale == Scale::kAll) {
+      for (int i = thread; i < args.pieces; i += threads) write(make(i), i);
+      continue;
+    }
+    uint4 held[kHeld];
+    Extremes e{0, 0};
+#pragma unroll
+    for (int j = 0; j < kHeld; ++j)
+      if (const int i = thread + j * threads; i < args.pieces) {
+        held[j] = make(i);
+        e = merge(e, extremes(held[j], {0, 0}));
+      }
+    for (int i = thread + kHeld * threads; i < args.pieces; i += threads) e = merge(e, extremes(make(i), {0, 0}));
+    if constexpr (kScale == Scale::kFindAll) {
+      seen = merge(seen, e);
+    } else {
+      grid = grid_from<kCode>(merge_block(e), args.zero_points);
+      if (thread == 0) {
+        args.scales[row] = grid.scale;
+        if (args.zero_points) args.zeros[row] = grid.zero;
+      }
+#pragma unroll
+      for (int j = 0; j < kHeld; ++j)
+        if (const int i = thread + j * threads; i < args.pieces) write(held[j], i);
+      for (int i = thread + kHeld * threads; i < args.pieces; i += threads) write(make(i), i);
+    }
+  }
+  if constexpr (kScale == Scale::kFindAll) {
+    seen = merge_block(seen);
+    if (thread == 0) args.parts[blockIdx.x] = {seen.low, seen.high};
+  }
+}
+
+using Kernel = void (*)(QuantizeArgs);
+template <bool kBF16, ActSource kSource, ActCode kCode>
+Kernel with_scale(Scale scale) {
+  if (scale == Scale::kToken) return quantize_kernel<kBF16, kSource, kCode, Scale::kToken>;
+  if (scale == Scale::kFindAll) return quantize_kernel<kBF16, kSource, ActCode::kInt8, Scale::kFindAll>;
+  if (scale == Scale::kAll) return quantize_kernel<kBF16, kSource, kCode, Scale::kAll>;
+  return quantize_kernel<kBF16, kSource, kCode, Scale::kStatic>;
+}
+template <bool kBF16, ActSource kSource>
+Kernel with_code(ActCode code, Scale scale) {
+  return code == ActCode::kInt8 ? with_scale<kBF16, kSource, ActCode::kInt8>(scale) : with_scale<kBF16, kSource, ActCode::kE4M3>(scale);
+}
+template <bool kBF16>
+Kernel with_source(const ActProblem& p, Scale scale) {
+  if (p.source == ActSource::kPlain) return with_code<kBF16, ActSource::kPlain>(p.code, scale);
+  if (p.source == ActSource::kRmsNorm) return with_code<kBF16, ActSource::kRmsNorm>(p.code, scale);
+  return with_code<kBF16, ActSource::kSiluMul>(p.code, scale);
+}
+
+bool aligned(const void* pointer, uintptr_t unit) { return pointer != nullptr && reinterpret_cast<uintptr_t>(pointer) % unit == 0; }
+
+void check_operands(const ActProblem& p, const ActOperands& o) {
+  if (p.m < 1 || p.m > (int64_t{1} << 31) || p.k < 8 || p.k % 8 != 0 || p.k > (int64_t{1} << 24))
+    fail(Code::kUsage, "quantization of activations: m and k found ", p.m, " and ", p.k, ", k must be a multiple of 8");
+  if (o.ldx < p.k || o.ldq < p.k || o.ldx % 8 != 0 || o.ldq % 8 != 0)
+    fail(Code::kUsage, "quantization of activations: row strides found ", o.ldx, " and ", o.ldq, ", expected multiples of 8, at least ", p.k);
+  if (!aligned(o.x, 16) || !aligned(o.codes, 8) || (p.source == ActSource::kSiluMul && !aligned(o.up, 16)) ||
+      (p.source == ActSource::kRmsNorm && !aligned(o.weight, 16)))
+    fail(Code::kUsage, "quantization of activations: x, up and weight must be aligned to 16 bytes, codes to 8");
+  if (o.scales == nullptr || (p.zero_points && o.zeros == nullptr)) fail(Code::kUsage, "quantization of activations: scales or zeros missing");
+  if (!p.dynamic && p.per_token) fail(Code::kUsage, "quantization of activations: a static scale is one for all tokens");
+  if (p.zero_points && p.code != ActCode::kInt8) fail(Code::kUsage, "quantization of activations: only int8 has zero points");
+  if (act_workspace_bytes(p) != 0 && !aligned(o.workspace, 16)) fail(Code::kUsage, "quantization of activations: workspace of ", act_workspace_bytes(p), " bytes missing");
+}
+
+}  // namespace
+
+uint64_t act_workspace_bytes(const ActProblem& problem) { return problem.dynamic && !problem.per_token ? kParts * sizeof(float2) : 0; }
+
+void act_quantize(const ActProblem& p, const ActOperands& o, Stream stream) {
+  check_operands(p, o);
+  const QuantizeArgs args{.x = static_cast<const uint16_t*>(o.x), .up = static_cast<const uint16_t*>(o.up), .weight = static_cast<const uint16_t*>(o.weight),
+                          .codes = static_cast<uint8_t*>(o.codes), .scales = o.scales, .zeros = o.zeros, .parts = static_cast<float2*>(o.workspace), .m = p.m,
+                          .ldx = o.ldx, .ldq = o.ldq, .pieces = static_cast<int32_t>(p.k / 8), .eps = p.eps, .zero_points = p.zero_points};
+  // A thread holds up to 4 pieces; fewer threads where rows are short.
+  const int threads = p.k <= 1024 ? 64 : p.k <= 4096 ? 128 : p.k <= 8192 ? 256 : 512;
+  const auto launch = [&](Scale scale, int64_t blocks) {
+    const Kernel kernel = p.bf16 ? with_source<true>(p, scale) : with_source<false>(p, scale);
+    kernel<<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, stream>>>(args);
+    const cudaError_t status = cudaGetLastError();
+    if (status != cudaSuccess) fail(Code::kDevice, "launch of a quantization kernel: ", cudaGetErrorString(status));
+  };
+  const int64_t blocks = std::min<int64_t>(p.m, 0x7fffffff);
+  if (p.per_token) return launch(Scale::kToken, blocks);
+  if (!p.dynamic) return launch(Scale::kStatic, blocks);
+  launch(Scale::kFindAll, kParts);
+  launch(Scale::kAll, blocks);
+}
+
+}  // namespace octavo::cuda
