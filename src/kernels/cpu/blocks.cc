@@ -14,7 +14,7 @@ using Byte = uint8_t;
 uint16_t half_bits(const Byte* bytes) { return static_cast<uint16_t>(bytes[0] | bytes[1] << 8); }
 
 // 16 bytes: byte j holds elements j (low) and j + 16 (high).
-void halves_16(const Byte* from, Byte* codes) {
+void halves_16(const Byte* __restrict from, Byte* __restrict codes) {
   for (int j = 0; j < 16; ++j) {
     codes[j] = from[j] & 15;
     codes[j + 16] = from[j] >> 4;
@@ -22,17 +22,12 @@ void halves_16(const Byte* from, Byte* codes) {
 }
 
 // 128 bytes: bytes 32c ... 32c + 31 hold elements 64c + 0..31 (low) and 64c + 32..63 (high).
-void halves_32(const Byte* from, Byte* codes) {
+void halves_32(const Byte* __restrict from, Byte* __restrict codes) {
   for (int c = 0; c < 4; ++c)
     for (int l = 0; l < 32; ++l) {
       codes[64 * c + l] = from[32 * c + l] & 15;
       codes[64 * c + 32 + l] = from[32 * c + l] >> 4;
     }
-}
-
-// Two bits per element: bytes 32h ... 32h + 31 hold elements 128h + 32j + l at bits 2j.
-int pair_at(const Byte* from, int element) {
-  return (from[element / 128 * 32 + element % 32] >> (element % 128 / 32 * 2)) & 3;
 }
 
 // 12 bytes of eight 6-bit scales and minimums (Q4_K, Q5_K).
@@ -46,7 +41,21 @@ void scales_and_mins(const Byte* from, BlockParts* parts) {
 }
 
 void fifth_bits(const Byte* from, Byte* codes) {
-  for (int i = 0; i < 32; ++i) codes[i] = static_cast<Byte>(codes[i] | ((from[i / 8] >> (i % 8)) & 1) << 4);
+  uint32_t word;
+  std::memcpy(&word, from, 4);
+  for (int i = 0; i < 32; ++i) codes[i] = static_cast<Byte>(codes[i] | ((word >> i) & 1) << 4);
+}
+
+// Fields of kBits: bits kBits * j of byte l belong to element kBytes * j + l; they go to bit `to` of its code.
+template <int kBytes, int kBits>
+void fields(const Byte* __restrict from, int to, Byte* __restrict codes) {
+  for (int shift = 0; shift < 8; shift += kBits, codes += kBytes)
+    for (int l = 0; l < kBytes; ++l) codes[l] = static_cast<Byte>(codes[l] | ((from[l] >> shift) & ((1 << kBits) - 1)) << to);
+}
+
+// Two bits per element: bytes 32h ... 32h + 31 hold elements 128h + 32j + l at bits 2j.
+void pairs(const Byte* from, int to, Byte* codes) {
+  for (int half = 0; half < 2; ++half) fields<32, 2>(from + 32 * half, to, codes + 128 * half);
 }
 
 }  // namespace
@@ -88,7 +97,8 @@ void take_apart(Elem elem, const Byte* block, BlockParts* parts) {
         parts->sc[sub] = static_cast<int8_t>(block[sub] & 15);
         parts->mn[sub] = static_cast<int8_t>(block[sub] >> 4);
       }
-      for (int i = 0; i < 256; ++i) codes[i] = static_cast<Byte>(pair_at(block + 16, i));
+      std::memset(codes, 0, 256);
+      pairs(block + 16, 0, codes);
       parts->d = half_bits(block + 80);
       parts->m = half_bits(block + 82);
       return;
@@ -98,8 +108,9 @@ void take_apart(Elem elem, const Byte* block, BlockParts* parts) {
         const int high = (block[96 + 8 + sub % 4] >> (sub / 4 * 2)) & 3;
         parts->sc[sub] = static_cast<int8_t>((low | high << 4) - 32);
       }
-      for (int i = 0; i < 256; ++i)
-        codes[i] = static_cast<Byte>(pair_at(block + 32, i) | ((block[i % 32] >> (i / 32)) & 1) << 2);
+      std::memset(codes, 0, 256);
+      pairs(block + 32, 0, codes);
+      fields<32, 1>(block, 2, codes);
       parts->d = half_bits(block + 108);
       return;
     case Elem::kQ4_K:
@@ -113,14 +124,12 @@ void take_apart(Elem elem, const Byte* block, BlockParts* parts) {
       parts->m = half_bits(block + 2);
       scales_and_mins(block + 4, parts);
       halves_32(block + 48, codes);
-      for (int i = 0; i < 256; ++i) codes[i] = static_cast<Byte>(codes[i] | ((block[16 + i % 32] >> (i / 32)) & 1) << 4);
+      fields<32, 1>(block + 16, 4, codes);
       return;
     case Elem::kQ6_K:
-      for (int i = 0; i < 256; ++i) {
-        const int half = i / 128, quarter = i % 128 / 32, l = i % 32;
-        const int low = (block[64 * half + 32 * (quarter % 2) + l] >> (quarter / 2 * 4)) & 15;
-        codes[i] = static_cast<Byte>(low | pair_at(block + 128, i) << 4);
-      }
+      std::memset(codes, 0, 256);
+      for (int half = 0; half < 2; ++half) fields<64, 4>(block + 64 * half, 0, codes + 128 * half);
+      pairs(block + 128, 4, codes);
       std::memcpy(parts->sc, block + 192, 16);
       parts->d = half_bits(block + 208);
       return;

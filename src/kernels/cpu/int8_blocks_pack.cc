@@ -20,14 +20,26 @@ uint32_t word_at(const uint8_t* bytes) {
   return word;
 }
 
-// The `bits` of 32 codes from bit `from` on, as lines of one lane: quads side by side in a byte.
-void pack_field(const uint8_t* codes, int from, int bits, std::byte* lines) {
-  const int per_line = 8 / bits;
-  const uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
-  for (int line = 0; line < bits; ++line, lines += kLine) {
+// Bits [from, from + kBits) of 32 codes, as lines of one lane: quads side by side in a byte.
+template <int kBits>
+void pack_field(const uint8_t* codes, uint32_t flipped, int from, std::byte* lines) {
+  constexpr int kPerLine = 8 / kBits;
+  constexpr uint32_t kMask = ((1u << kBits) - 1) * 0x01010101u;
+  for (int line = 0; line < kBits; ++line, lines += kLine) {
     uint32_t word = 0;
-    for (int t = 0; t < per_line; ++t) word |= ((word_at(codes + 4 * (line * per_line + t)) >> from) & mask) << (t * bits);
+    for (int t = 0; t < kPerLine; ++t)
+      word |= (((word_at(codes + 4 * (line * kPerLine + t)) ^ flipped) >> from) & kMask) << (t * kBits);
     std::memcpy(lines, &word, 4);
+  }
+}
+
+void pack_field(const uint8_t* codes, uint32_t flipped, int from, int bits, std::byte* lines) {
+  switch (bits) {
+    case 1: return pack_field<1>(codes, flipped, from, lines);
+    case 2: return pack_field<2>(codes, flipped, from, lines);
+    case 4: return pack_field<4>(codes, flipped, from, lines);
+    case 8: return pack_field<8>(codes, flipped, from, lines);
+    default: return;  // no such field
   }
 }
 
@@ -35,9 +47,9 @@ void pack_record(const RecordSpec& spec, const panel::BlockParts& parts, int64_t
   const panel::BlockSpec& block = spec.block;
   for (int64_t chunk = 0; chunk < spec.chunks(); ++chunk) {
     std::byte* lines = record + spec.chunks_at() + chunk * spec.chunk_bytes() + 4 * lane;
-    pack_field(parts.codes + chunk * kBlockChunk, 0, block.low_bits, lines);
-    if (block.high_bits > 0)
-      pack_field(parts.codes + chunk * kBlockChunk, block.low_bits, block.high_bits, lines + kLine * block.low_bits);
+    const uint8_t* codes = parts.codes + chunk * kBlockChunk;
+    pack_field(codes, flip(spec) * 0x01010101u, 0, block.low_bits, lines);
+    pack_field(codes, 0, block.low_bits, block.high_bits, lines + kLine * block.low_bits);
   }
   std::memcpy(record + 2 * lane, &parts.d, 2);
   if (block.min) std::memcpy(record + 2 * (kPanel + lane), &parts.m, 2);
@@ -84,18 +96,20 @@ void pack_blocks(const QuantScheme& scheme, const QTensor& w, std::byte* packed,
   std::memcpy(packed, &at, sizeof at);
   const RecordSpec spec = record_spec(static_cast<int>(at.index));
   const auto row_bytes = static_cast<int64_t>(w.row_bytes()), block_bytes = int64_t{info(scheme.weight.elem).block_bytes};
-  const uint8_t flipped = flip(spec);
   pool.parallel_for(at.panels, [&](int64_t index) {
-    std::byte* record = packed + at.codes_at + static_cast<uint64_t>(index) * at.panel_bytes;
-    const int64_t first = index * kPanel, last = std::min(first + kPanel, w.n);
+    std::byte* panel = packed + at.codes_at + static_cast<uint64_t>(index) * at.panel_bytes;
+    const int64_t first = index * kPanel, last = std::min(first + kPanel, w.n), units = w.k / spec.block.unit;
     panel::BlockParts parts{};
-    for (int64_t unit = 0; unit < w.k / spec.block.unit; ++unit, record += spec.bytes())
-      for (int64_t row = first; row < last; ++row) {
-        const std::byte* from = w.codes.bytes().data() + row * row_bytes + unit * block_bytes;
-        panel::take_apart(scheme.weight.elem, reinterpret_cast<const uint8_t*>(from), &parts);
-        for (int i = 0; i < spec.block.unit; ++i) parts.codes[i] ^= flipped;
-        pack_record(spec, parts, row - first, record);
-      }
+    // A few blocks of a row at a time: whole cache lines of the source, and records that stay in L1.
+    const int64_t together = 256 / spec.block.unit;
+    for (int64_t begin = 0; begin < units; begin += together)
+      for (int64_t row = first; row < last; ++row)
+        for (int64_t unit = begin; unit < std::min(begin + together, units); ++unit) {
+          const std::byte* from = w.codes.bytes().data() + row * row_bytes + unit * block_bytes;
+          __builtin_prefetch(from + 2 * together * block_bytes);
+          panel::take_apart(scheme.weight.elem, reinterpret_cast<const uint8_t*>(from), &parts);
+          pack_record(spec, parts, row - first, panel + unit * spec.bytes());
+        }
   });
 }
 
