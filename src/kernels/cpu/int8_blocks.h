@@ -82,7 +82,7 @@ struct BlockKernels {
   int64_t unpacked_rows;  // and of one that reads bytes
   int64_t direct_rows;    // up to this m, tiles decode records themselves
   using Tile = void (*)(const BlockTileArgs& args);
-  Tile (*tile)(int64_t rows, int index, bool direct);
+  Tile (*tile)(int64_t rows, int index, bool direct, bool each);  // each: an activation group is a chunk
   // Records to bytes, scales and minimums of `chunks` chunks.
   void (*unpack)(int index, const uint8_t* records, int64_t chunks, uint8_t* codes, float* scales, float* mins);
   void (*finish)(const float* acc, int64_t cols, float scale, const float* bias, float* y);  // as in Kernels

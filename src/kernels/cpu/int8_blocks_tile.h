@@ -85,30 +85,32 @@ template <class V, int kRows, int kTop, int kFirst, int kQuads, int kFetch, clas
   }
 }
 
-// kFetch: lines to prefetch a chunk, or 0: args.fetch_step bytes.
-template <class V, int kRows, int kSpan, bool kMin, int kTop, int kFetch, class MakeSource>
+// kFetch: lines to prefetch a chunk, or 0: args.fetch_step bytes. kEach: an activation group is a chunk.
+template <class V, int kRows, int kSpan, bool kMin, int kTop, int kFetch, bool kEach, class MakeSource>
 [[gnu::always_inline]] inline void block_tile(const BlockTileArgs& args, const MakeSource& source) {
   using words = typename V::words;
   using reg = typename V::reg;
   constexpr int kSpans = kBlockChunk / kSpan, kQuads = kSpan / 4;
+  // One float of each output is kept in registers where they suffice: P, or y if P lasts for one chunk only.
+  constexpr bool kKept = kRows <= V::kKeptRows, kKeepY = kEach && kKept;
+  const auto load = [](const float* from) { return V::load(from); };
   for (int64_t column = 0; column < kPanel; column += 2 * V::kLanes) {
     auto from = source(column);
     const int8_t* x = args.x;
     const int32_t* sums = args.sums;
     const float* x_scales = args.x_scales;
     const uint8_t* fetch = args.fetch + (column > 0 ? 64 : 0);
-    float* part_at = args.part + column;
-    float* acc = args.acc + column;
-    // P of each output: in registers where they suffice.
-    constexpr bool kKept = kRows <= V::kKeptRows;
-    reg part[kKept ? kRows : 1][2];
+    float *part = args.part + column, *acc = args.acc + column;
+    float* kept_at = kKeepY ? acc : part;
+    reg kept[kKept ? kRows : 1][2];
     if constexpr (kKept)
       OCTAVO_EACH(r, kRows) {
-        part[r][0] = V::load(static_cast<const float*>(part_at + r * kPanel));
-        part[r][1] = V::load(static_cast<const float*>(part_at + r * kPanel + V::kLanes));
+        kept[r][0] = load(kept_at + r * kPanel);
+        kept[r][1] = load(kept_at + r * kPanel + V::kLanes);
       });
     int64_t left = args.act_left, chunks_left = args.chunks_left;
     for (int64_t chunk = args.chunks; chunk > 0; --chunk) {
+      reg p[kRows][2];
       OCTAVO_EACH(span, kSpans) {
         words sum[kRows][2];
         if constexpr (kMin)
@@ -120,9 +122,14 @@ template <class V, int kRows, int kSpan, bool kMin, int kTop, int kFetch, class 
         reg min0 = scale0, min1 = scale1;
         if constexpr (kMin) min0 = from.template min<span, 0>(), min1 = from.template min<span, 1>();
         OCTAVO_EACH(r, kRows) {
-          float* to = part_at + r * kPanel;
-          reg p0 = kKept ? part[kKept ? r : 0][0] : V::load(static_cast<const float*>(to));
-          reg p1 = kKept ? part[kKept ? r : 0][1] : V::load(static_cast<const float*>(to + V::kLanes));
+          float* to = part + r * kPanel;
+          reg p0, p1;
+          if constexpr (kKeepY)
+            p0 = span == 0 ? V::none() : p[r][0], p1 = span == 0 ? V::none() : p[r][1];
+          else if constexpr (kKept)
+            p0 = kept[r][0], p1 = kept[r][1];
+          else
+            p0 = load(to), p1 = load(to + V::kLanes);
           p0 = V::fma(V::to_float(sum[r][0]), scale0, p0);
           p1 = V::fma(V::to_float(sum[r][1]), scale1, p1);
           if constexpr (kMin) {
@@ -130,8 +137,10 @@ template <class V, int kRows, int kSpan, bool kMin, int kTop, int kFetch, class 
             p0 = V::fma(total, min0, p0);
             p1 = V::fma(total, min1, p1);
           }
-          if constexpr (kKept)
-            part[r][0] = p0, part[r][1] = p1;
+          if constexpr (kKeepY)
+            p[r][0] = p0, p[r][1] = p1;
+          else if constexpr (kKept)
+            kept[r][0] = p0, kept[r][1] = p1;
           else
             V::store(to, p0), V::store(to + V::kLanes, p1);
         });
@@ -140,62 +149,79 @@ template <class V, int kRows, int kSpan, bool kMin, int kTop, int kFetch, class 
       x += kBlockChunk * kRows;
       fetch += args.fetch_step;
       from.next();
-      --chunks_left;
-      if (--left > 0) continue;
-      left = args.act_chunks < chunks_left ? args.act_chunks : chunks_left;
-      OCTAVO_EACH(r, kRows) {
-        const reg scale = V::broadcast(x_scales + r);
-        float *to = acc + r * kPanel, *p = part_at + r * kPanel;
-        const reg p0 = kKept ? part[kKept ? r : 0][0] : V::load(static_cast<const float*>(p));
-        const reg p1 = kKept ? part[kKept ? r : 0][1] : V::load(static_cast<const float*>(p + V::kLanes));
-        V::store(to, V::fma(p0, scale, V::load(static_cast<const float*>(to))));
-        V::store(to + V::kLanes, V::fma(p1, scale, V::load(static_cast<const float*>(to + V::kLanes))));
-        if constexpr (kKept)
-          part[r][0] = part[r][1] = V::none();
-        else
-          V::store(p, V::none()), V::store(p + V::kLanes, V::none());
-      });
+      if constexpr (kKeepY) {
+        OCTAVO_EACH(r, kRows) {
+          const reg scale = V::broadcast(x_scales + r);
+          kept[r][0] = V::fma(p[r][0], scale, kept[r][0]);
+          kept[r][1] = V::fma(p[r][1], scale, kept[r][1]);
+        });
+      } else {
+        --chunks_left;
+        if (--left > 0) continue;
+        left = args.act_chunks < chunks_left ? args.act_chunks : chunks_left;
+        OCTAVO_EACH(r, kRows) {
+          const reg scale = V::broadcast(x_scales + r);
+          float *to = acc + r * kPanel, *at = part + r * kPanel;
+          reg p0, p1;
+          if constexpr (kKept)
+            p0 = kept[r][0], p1 = kept[r][1];
+          else
+            p0 = load(at), p1 = load(at + V::kLanes);
+          V::store(to, V::fma(p0, scale, load(to)));
+          V::store(to + V::kLanes, V::fma(p1, scale, load(to + V::kLanes)));
+          if constexpr (kKept)
+            kept[r][0] = kept[r][1] = V::none();
+          else
+            V::store(at, V::none()), V::store(at + V::kLanes, V::none());
+        });
+      }
       x_scales += kRows;
     }
     if constexpr (kKept)
       OCTAVO_EACH(r, kRows) {
-        V::store(part_at + r * kPanel, part[r][0]);
-        V::store(part_at + r * kPanel + V::kLanes, part[r][1]);
+        V::store(kept_at + r * kPanel, kept[r][0]);
+        V::store(kept_at + r * kPanel + V::kLanes, kept[r][1]);
       });
   }
 }
 
-template <class V, int kRows, int kSpan, bool kMin, int kTop>
+template <class V, int kRows, int kSpan, bool kMin, int kTop, bool kEach>
 [[gnu::noinline]] void bytes_tile(const BlockTileArgs& args) {
-  block_tile<V, kRows, kSpan, kMin, kTop, 0>(args, [&](int64_t column) { return Bytes<V, kBlockChunk / kSpan>(args, column); });
+  block_tile<V, kRows, kSpan, kMin, kTop, 0, kEach>(args, [&](int64_t column) { return Bytes<V, kBlockChunk / kSpan>(args, column); });
 }
-template <class V, int kRows, int kIndex>
+template <class V, int kRows, int kIndex, bool kEach>
 [[gnu::noinline]] void records_tile(const BlockTileArgs& args) {
   constexpr RecordSpec kSpec = record_spec(kIndex);
   constexpr int kFetch = static_cast<int>((kSpec.bytes() + 64 * kSpec.chunks() - 1) / (64 * kSpec.chunks()));
-  block_tile<V, kRows, kSpec.span(), kSpec.min(), kSpec.top(), kFetch>(args, [&](int64_t column) { return Records<V, kIndex>(args.codes, column); });
+  block_tile<V, kRows, kSpec.span(), kSpec.min(), kSpec.top(), kFetch, kEach>(
+      args, [&](int64_t column) { return Records<V, kIndex>(args.codes, column); });
 }
 
 // The tile for `rows` rows of type `index`. kRows: rows of the largest tile that reads bytes, kDirect: records.
-template <class V, int kRows, int kDirect, int kIndex = 0>
-BlockKernels::Tile choose_tile(int64_t rows, int index, bool direct) {
+template <class V, int kRows, int kDirect, bool kEach, int kIndex = 0>
+BlockKernels::Tile choose(int64_t rows, int index, bool direct) {
   if constexpr (kIndex + 1 < panel::kNumBlockSpecs) {
-    if (index != kIndex) return choose_tile<V, kRows, kDirect, kIndex + 1>(rows, index, direct);
+    if (index != kIndex) return choose<V, kRows, kDirect, kEach, kIndex + 1>(rows, index, direct);
   }
   constexpr RecordSpec kSpec = record_spec(kIndex);
-  // Types with the same tile share it: dot products of bytes do not care how large codes are.
+  // Types with the same tile share it: dot products of bytes do not care how large codes are, and rows whose floats are not
+  // kept in registers have one tile for all activation groups.
   constexpr int kTop = V::kBytes ? 255 : kSpec.top() < 15 ? 15 : kSpec.top();
   if constexpr (kDirect > 0) {
     if (direct)
       return [&]<int... kLess>(std::integer_sequence<int, kLess...>) {
-        const BlockKernels::Tile tiles[] = {records_tile<V, kLess + 1, kIndex>...};
+        const BlockKernels::Tile tiles[] = {records_tile<V, kLess + 1, kIndex, kEach && kLess < V::kKeptRows>...};
         return tiles[rows - 1];
       }(std::make_integer_sequence<int, kDirect>{});
   }
   return [&]<int... kLess>(std::integer_sequence<int, kLess...>) {
-    const BlockKernels::Tile tiles[] = {bytes_tile<V, kLess + 1, kSpec.span(), kSpec.min(), kTop>...};
+    const BlockKernels::Tile tiles[] = {bytes_tile<V, kLess + 1, kSpec.span(), kSpec.min(), kTop, kEach && kLess < V::kKeptRows>...};
     return tiles[rows - 1];
   }(std::make_integer_sequence<int, kRows>{});
+}
+template <class V, int kRows, int kDirect>
+BlockKernels::Tile choose_tile(int64_t rows, int index, bool direct, bool each) {
+  return (each ? choose<V, kRows, kDirect, true> : choose<V, kRows, kDirect, false>)(rows, index, direct);
 }
 
 }  // namespace
