@@ -14,7 +14,7 @@ struct Blocks256 : Int8Avx2 {
 }  // namespace
 
 const BlockKernels& block_kernels_avx2() {
-  static constexpr BlockKernels kKernels = {.max_rows = 3, .unpacked_rows = 3, .direct_rows = 0, .tile = choose_tile<Blocks256, 3, 0>,
+  static constexpr BlockKernels kKernels = {.max_rows = 3, .unpacked_rows = 3, .direct_rows = 3, .tile = choose_tile<Blocks256, 3, 3>,
                                             .unpack = unpack_dispatch<Blocks256>, .finish = finish_row};
   return kKernels;
 }

@@ -14,7 +14,7 @@ struct Blocks512 : Int8Avx512 {
 }  // namespace
 
 const BlockKernels& block_kernels_avx512() {
-  static constexpr BlockKernels kKernels = {.max_rows = 4, .unpacked_rows = 4, .direct_rows = 0, .tile = choose_tile<Blocks512, 4, 0>,
+  static constexpr BlockKernels kKernels = {.max_rows = 4, .unpacked_rows = 4, .direct_rows = 4, .tile = choose_tile<Blocks512, 4, 4>,
                                             .unpack = unpack_dispatch<Blocks512>, .finish = finish_row};
   return kKernels;
 }

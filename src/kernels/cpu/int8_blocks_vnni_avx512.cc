@@ -1,4 +1,5 @@
-// Integer products of ggml weights for AVX-512 with VNNI. 6 rows x 2 registers = 12 sums and 12 floats, 2 registers of weights.
+// Integer products of ggml weights for AVX-512 with VNNI. Up to 12 rows x 2 registers of sums; 6 rows or fewer keep their floats in
+// registers too: 12 sums, 12 floats, 2 registers of weights.
 #include "kernels/cpu/int8_unpack.h"
 #include "kernels/cpu/int8_vector.h"
 #include "kernels/cpu/int8_blocks_tile.h"
