@@ -9,6 +9,7 @@
 #include "cuda/timing.cuh"
 #include "cuda/w8a8_tests.cuh"
 #include "kernels/cuda/w8a8_linear.h"
+#include "kernels/cuda/w8a8_quantize.h"
 #if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
 #include <dlfcn.h>
@@ -210,6 +211,34 @@ void neighbours(int64_t n, int64_t k) {
   std::printf("\n");
 }
 
+// Quantization of bf16 activations per token; the floor is the bytes read and written.
+void quantization() {
+  const struct {
+    const char* name;
+    ActSource source;
+    ActCode code;
+    bool per_token;
+    double reads;  // tensors of 16 bits
+  } kinds[] = {{"int8", ActSource::kPlain, ActCode::kInt8, true, 1}, {"int8 tensor", ActSource::kPlain, ActCode::kInt8, false, 2}, {"e4m3", ActSource::kPlain, ActCode::kE4M3, true, 1},
+               {"rms norm int8", ActSource::kRmsNorm, ActCode::kInt8, true, 1}, {"silu mul int8", ActSource::kSiluMul, ActCode::kInt8, true, 2}};
+  for (const auto& kind : kinds) {
+    std::printf("quantize %-14s", kind.name);
+    for (const auto& [m, k] : {std::pair<int64_t, int64_t>{1, 4096}, {16, 4096}, {256, 4096}, {4096, 4096}, {4096, 11008}}) {
+      const double bytes = static_cast<double>(m * k) * (2 * kind.reads + 1);
+      const int copies = std::min(copies_out_of_l2(bytes), 64);
+      const DeviceBytes x(static_cast<size_t>(m * k * 2 * copies)), up(static_cast<size_t>(m * k * 2)), codes(static_cast<size_t>(m * k)), scales(static_cast<size_t>(m * 4 + 16)), workspace(4096);
+      fill_bytes<<<1024, 256>>>(x.as<uint32_t>(), static_cast<int64_t>(x.size() / 4), 5);
+      CUDA_CHECK(cudaMemset(up.as(), 0x3c, up.size()));
+      const ActProblem p{.m = m, .k = k, .bf16 = true, .source = kind.source, .code = kind.code, .per_token = kind.per_token};
+      const double us = time_launches(copies, 5000, [&](int copy, Stream stream) {
+        act_quantize(p, {.x = x.as<uint16_t>() + m * k * copy, .ldx = k, .up = up.as(), .weight = up.as(), .codes = codes.as(), .ldq = k, .scales = scales.as<float>(), .workspace = workspace.as()}, stream);
+      });
+      std::printf(" | %lldx%lld: %.2f us, %.2f TB/s", static_cast<long long>(m), static_cast<long long>(k), us, bytes / us / 1e6);
+    }
+    std::printf("\n");
+  }
+}
+
 }  // namespace
 
 int run_w8a8_bench(const std::vector<std::string>& arguments) {
@@ -219,6 +248,10 @@ int run_w8a8_bench(const std::vector<std::string>& arguments) {
     if (word.starts_with("sweep=")) sweep_file = word.substr(6);
   if (has("neighbours")) {
     for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1280, 4544}, {13696, 4096}, {8192, 8192}}) neighbours(n, k);
+    return 0;
+  }
+  if (has("quantize")) {
+    quantization();
     return 0;
   }
   table(has("row-major"), has("early"), has("rival"), sweep_file, has("fast") ? 3000 : sweep_file.empty() ? 20000 : 4000);

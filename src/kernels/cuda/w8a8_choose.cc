@@ -46,7 +46,7 @@ bool fill_shared(const W8a8Problem& problem, W8a8Plan& plan) {
   const auto good = [&](int depth) {
     return depth <= 8 && depth <= in_split && (plan.tokens <= 32 ? depth * strips <= (problem.early_weights ? 24 : 16) : depth * (strips + plan.tokens / 8) <= 48);
   };
-  for (plan.depth = 1; plan.tokens <= 64 && good(plan.depth * 2);) plan.depth *= 2;
+  for (plan.depth = 1; plan.tokens <= kDeepTokens && good(plan.depth * 2);) plan.depth *= 2;
   const bool small = plan.tokens <= 32 && (!problem.early_weights || strips * in_split <= 160);
   for (;; plan.depth /= 2) {
     for (plan.stages = 16; plan.stages > 4 && (!w8a8_fits(problem, plan) || (small && w8a8_shared(problem, plan).bytes > kSmallShared));) --plan.stages;
@@ -71,7 +71,7 @@ W8a8Shared w8a8_shared(const W8a8Problem& problem, const W8a8Plan& plan) {
   const int ring = std::max({plan.stages * out.stage_bytes, read_end, plan.splits > 1 ? groups * plan.tokens * 256 : 0});
   out.staging_at = ring;
   out.factors_at = ring + (plan.tokens >= 16 ? staging_buffers(plan.tokens) * staged_tokens(plan.tokens) * 128 * groups : 0);
-  out.barriers_at = out.factors_at + plan.tokens * 8;
+  out.barriers_at = out.factors_at + groups * factor_bytes(plan.tokens);
   out.bytes = out.barriers_at + plan.stages * 16;
   return out;
 }
@@ -81,7 +81,7 @@ bool w8a8_fits(const W8a8Problem& problem, const W8a8Plan& plan) {
   const auto power_up_to = [](int value, int most) { return value > 0 && value <= most && (value & (value - 1)) == 0; };
   if (std::find(kTokenTiles.begin(), kTokenTiles.end(), plan.tokens) == kTokenTiles.end()) return false;
   if (!power_up_to(plan.share, 4) || !power_up_to(plan.splits, 8) || plan.share * plan.splits > 8 || plan.tokens / 8 % plan.share != 0) return false;
-  if (!power_up_to(plan.depth, 8) || plan.stages < 2 || plan.stages > 32 || plan.clusters < 1) return false;
+  if (!power_up_to(plan.depth, plan.tokens > kDeepTokens ? 1 : 8) || plan.stages < 2 || plan.stages > 32 || plan.clusters < 1) return false;
   if (plan.row_tiles < 1 || plan.row_tiles % plan.share != 0 || divide_up(layout.strips, plan.row_tiles) > kStripsInTile) return false;
   if (plan.splits > divide_up(layout.chunks, plan.depth)) return false;
   return w8a8_shared(problem, plan).bytes <= kSharedLimit;

@@ -55,6 +55,7 @@ struct EndOfTile {
   int32_t w_sum[2];
   int64_t row;
   bool live[2];
+  const uint8_t* factors;  // of the tile's tokens: scales, then zero points as bytes
   uint32_t dump;  // where this thread's sums lie in shared memory if k is split
   int split, peer, group;
 
@@ -74,7 +75,7 @@ struct EndOfTile {
     if (args.x_zeros == nullptr) return;
 #pragma unroll
     for (int block = 0; block < kSlabSums / 4; ++block) {
-      const int2 zero = *reinterpret_cast<const int2*>(gemm_memory + args.factors_at + 4 * (kTokens + slab * kSlabTokens + block * 8 + (threadIdx.x % 4) * 2));
+      const char2 zero = *reinterpret_cast<const char2*>(factors + 4 * kTokens + slab * kSlabTokens + block * 8 + (threadIdx.x % 4) * 2);
 #pragma unroll
       for (int i = 0; i < 4; ++i) part[4 * block + i] -= ((i & 1) ? zero.y : zero.x) * w_sum[i >> 1];
     }
@@ -82,7 +83,7 @@ struct EndOfTile {
   // The four values of a block of 8 tokens.
   template <bool kBias>
   __device__ __forceinline__ void scaled(float (&value)[4], const int32_t* part, int token) const {
-    const float2 scale = *reinterpret_cast<const float2*>(gemm_memory + args.factors_at + 4 * (token + (threadIdx.x % 4) * 2));
+    const float2 scale = *reinterpret_cast<const float2*>(factors + 4 * (token + (threadIdx.x % 4) * 2));
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       value[i] = __fmul_rn(__fmul_rn(__int2float_rn(part[i]), w_scale[i >> 1]), (i & 1) ? scale.y : scale.x);
@@ -216,10 +217,10 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
       if (lane == 0) {
         prefetch_map(&w_map);
         prefetch_map(&x_map);
-      }
-      if (lane < args.stages) {
-        barrier_init(full + lane * 8, 1);
-        barrier_init(empty + lane * 8, static_cast<uint32_t>(4 * groups * share));  // one arrival a warp that reads
+        for (int stage = 0; stage < args.stages; ++stage) {
+          barrier_init(full + stage * 8, 1);
+          barrier_init(empty + stage * 8, static_cast<uint32_t>(4 * groups * share));  // one arrival a warp that reads
+        }
         fence_barrier_init();
       }
       __syncwarp();
@@ -285,7 +286,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
     const uint32_t strip_stride = args.packed ? static_cast<uint32_t>(args.depth) * kBlockBytes : kBlockBytes;
     const uint32_t chunk_stride = args.packed ? kBlockBytes : static_cast<uint32_t>(args.strips_in_tile) * kBlockBytes;
     const uint32_t w_offset = static_cast<uint32_t>(args.depth) * kXChunk + static_cast<uint32_t>(group) * 8 * strip_stride;
-    const uint32_t factors = base + args.factors_at;  // both warpgroups write the same
+    uint8_t* const factors = gemm_memory + args.factors_at + group * factor_bytes(kTokens);  // scales, then zero points as bytes
     const auto release = [&](int stage) {
       if (share == 1) {
         if (lane == 0) barrier_arrive(empty + stage * 8);
@@ -332,17 +333,22 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
         for (int i = 0; i < kSums; ++i) sums[chain][i] = 0;
       int before = -1;  // the stage whose products may still run
       for (int chunk = low; chunk < high; chunk += args.depth) {
-        const int count = min(args.depth, high - chunk);
         const uint32_t x_at = base + static_cast<uint32_t>(stage * args.stage_bytes), w_at = x_at + w_offset;
         barrier_wait(full + stage * 8, parity);
-#pragma unroll 1
-        for (int c = 0; c < count; ++c) {
+        const auto multiply = [&](int c) {
           const uint64_t a = block_descriptor(w_at + static_cast<uint32_t>(c) * chunk_stride, strip_stride);
           const uint64_t b = block_descriptor(x_at + static_cast<uint32_t>(c) * kXChunk, kBlockBytes);
           wgmma_fence();
 #pragma unroll
           for (int step = 0; step < 4; ++step)  // 32 columns: 32 bytes of a swizzled row, 2 units of a descriptor
             WgmmaS8<kTokens>::run(sums[step % kChains], a + 2 * step, b + 2 * step, 1);
+        };
+        if constexpr (kTokens > kDeepTokens) {
+          multiply(0);
+        } else {
+          const int count = min(args.depth, high - chunk);
+#pragma unroll 1
+          for (int c = 0; c < count; ++c) multiply(c);
         }
         wgmma_commit();
         if (before >= 0) {
@@ -370,8 +376,8 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
       for (int i = 0; i < (kTokens + 127) / 128; ++i) {
         const int token = thread + 128 * i;
         if (token < kTokens) {
-          store_shared(factors + static_cast<uint32_t>(token) * 4, token_scale[i]);
-          if (args.x_zeros != nullptr) store_shared(factors + static_cast<uint32_t>(kTokens + token) * 4, __int_as_float(token_zero[i]));
+          reinterpret_cast<float*>(factors)[token] = token_scale[i];
+          factors[4 * kTokens + token] = static_cast<uint8_t>(token_zero[i]);
         }
       }
       const uint32_t dump = base + static_cast<uint32_t>(group) * (kSums * 128 * 4) + static_cast<uint32_t>(thread) * 16;
@@ -385,7 +391,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
         named_barrier(1 + group, 128);
       }
       const EndOfTile<kTokens> end{.args = args, .tile = tile, .w_scale = {w_scale[0], w_scale[1]}, .bias = {bias[0], bias[1]},
-                                   .w_sum = {w_sum[0], w_sum[1]}, .row = row, .live = {live[0], live[1]}, .dump = dump, .split = split, .peer = peer, .group = group};
+                                   .w_sum = {w_sum[0], w_sum[1]}, .row = row, .live = {live[0], live[1]}, .factors = factors, .dump = dump, .split = split, .peer = peer, .group = group};
       end.run(sum);
       if (args.splits == 1) named_barrier(1 + group, 128);  // the table and both buffers are free again
     }

@@ -44,7 +44,7 @@ struct W8a8Plan {
   int row_tiles = 1;    // a multiple of share; at most 16 strips (128 rows) a tile
   int share = 1;        // 1, 2, 4; at most tokens / 8
   int splits = 1;       // 1, 2, 4, 8; share * splits <= 8
-  int depth = 4;        // chunks of 128 columns in a stage: 1, 2, 4, 8
+  int depth = 4;        // chunks of 128 columns in a stage: 1, 2, 4, 8; 1 for more than 64 tokens
   int stages = 4;       // of the ring
   int clusters = 132;   // in the grid (splits == 1: they take tiles in turns; else one for each tile)
   bool early_weights = false;  // of the problem

@@ -6,6 +6,7 @@ namespace octavo::cuda {
 
 constexpr int kSharedLimit = 227 * 1024;  // of a CTA
 constexpr int kStripsInTile = 16;         // at most: two warpgroups of 64 rows
+constexpr int kDeepTokens = 64;           // tiles of more tokens have one chunk in a stage
 struct W8a8Shared {
   int strips;  // in a tile, at most
   int stage_bytes, staging_at, factors_at, barriers_at, bytes;
@@ -14,6 +15,8 @@ struct W8a8Shared {
 // A tile that gives many results has no room for two.
 constexpr int staged_tokens(int tokens) { return tokens >= 96 ? tokens / 2 : tokens >= 64 ? 32 : tokens >= 16 ? 16 : 8; }
 constexpr int staging_buffers(int tokens) { return tokens >= 192 ? 1 : 2; }
+// Scales (4 bytes) and zero points (1 byte) of a tile's tokens, for a warpgroup.
+constexpr int factor_bytes(int tokens) { return tokens * 4 + (tokens + 15) / 16 * 16; }
 W8a8Shared w8a8_shared(const W8a8Problem& problem, const W8a8Plan& plan);
 
 }  // namespace octavo::cuda
