@@ -184,24 +184,34 @@ void bench_linear(const Options& options, const Bounds& bound, ThreadPool& pool)
 }
 
 void bench_attention(const Options& options, const Bounds& bound, ThreadPool& pool) {
-  constexpr AttentionShape kShape{.heads = 9, .kv_heads = 3, .head_dim = 64, .scale = 0.125f, .softcap = 0, .window = 0, .kv_elem = Elem::kF16};
   std::mt19937 rng(3);
   std::normal_distribution<float> draw;
   struct Case { int64_t rows, position; };
-  for (const Case c : {Case{1024, 0}, Case{128, 896}, Case{1, 1023}, Case{1, 127}}) {
-    const int64_t ld = kShape.heads * kShape.head_dim, cache = (c.rows + c.position) * kShape.kv_heads * kShape.head_dim;
-    std::vector<float> q(static_cast<size_t>(c.rows * ld)), out(q.size());
-    std::vector<uint16_t> keys(static_cast<size_t>(cache)), values(keys.size());
-    for (float& value : q) value = draw(rng);
-    for (uint16_t& value : keys) value = f32_to_f16(draw(rng));
-    for (uint16_t& value : values) value = f32_to_f16(draw(rng));
-    const AttentionSegment segment{q.data(), out.data(), keys.data(), values.data(), c.rows, c.position, ld, ld};
-    const double time = fastest(options, [&](int) { run_attention(kShape, &segment, 1, pool); });
-    const double pairs = static_cast<double>(c.rows) * (static_cast<double>(c.position) + (static_cast<double>(c.rows) + 1) / 2);
-    const double gflops = 4e-9 * pairs * static_cast<double>(ld) / time;
-    std::printf("attention 9/3 heads x 64, f16 cache  rows=%-5lld position=%-5lld %10.1f us %8.1f GFLOP/s %4.0f%% of peak %7.2f GB/s\n",
-                static_cast<long long>(c.rows), static_cast<long long>(c.position), time * 1e6, gflops,
-                100 * gflops / bound.gflops / options.threads, 4e-9 * static_cast<double>(cache) / time);
+  for (const Elem elem : {Elem::kF32, Elem::kF16, Elem::kBF16, Elem::kI8}) {
+    const AttentionShape shape{.heads = 9, .scale = 0.125f, .softcap = 0, .window = 0, .kv = kv_layout(elem, 3, 64)};
+    for (const Case c : {Case{1024, 0}, Case{128, 896}, Case{1, 127}, Case{1, 1023}, Case{1, 4095}}) {
+      const int64_t ld = shape.heads * shape.kv.head_dim, length = c.rows + c.position;
+      std::vector<float> q(static_cast<size_t>(c.rows * ld)), out(q.size()), row(static_cast<size_t>(shape.kv.kv_heads * shape.kv.head_dim));
+      for (float& value : q) value = draw(rng);
+      std::vector<Buffer> memory;
+      std::vector<const std::byte*> pages;
+      for (int64_t at = 0; at < length; ++at) {
+        if (at % kKvPage == 0) {
+          memory.push_back(Buffer::allocate(shape.kv.bytes()));
+          pages.push_back(memory.back().as<std::byte>());
+        }
+        for (float& value : row) value = draw(rng);
+        store_kv(shape.kv, memory.back().as<std::byte>(), at % kKvPage, row.data(), row.data());
+      }
+      const AttentionSegment segment{q.data(), out.data(), pages.data(), c.rows, c.position, ld, ld};
+      const double time = fastest(options, [&](int) { run_attention(shape, &segment, 1, pool); });
+      const double pairs = static_cast<double>(c.rows) * (static_cast<double>(c.position) + (static_cast<double>(c.rows) + 1) / 2);
+      const double gflops = 4e-9 * pairs * static_cast<double>(ld) / time;
+      std::printf("attention 9/3 heads x 64, %-4s cache  rows=%-5lld position=%-5lld %10.1f us %8.1f GFLOP/s %4.0f%% of peak %7.2f GB/s\n",
+                  std::string(info(elem).name).c_str(), static_cast<long long>(c.rows), static_cast<long long>(c.position), time * 1e6, gflops,
+                  100 * gflops / bound.gflops / options.threads,
+                  1e-9 * static_cast<double>(pages.size() * shape.kv.bytes()) / time);
+    }
   }
 }
 

@@ -16,7 +16,7 @@ void add_bench_command(Cli& cli) {
   command->add_option("--random", options->random, "Instead of MODEL: random weights of a released model's sizes, e.g. llama-2-7b");
   command->add_option("--scheme", options->scheme, "Linear layers of --random")->capture_default_str();
   command->add_option("--outer", options->outer, "Embedding and head of --random: f32, f16, bf16 or as --scheme")->capture_default_str();
-  command->add_flag("--kv-f16", options->kv_f16, "Keep keys and values in float16");
+  add_kv_option(command, options->kv);
   command->add_option("--batch", options->batch, "Sequences that run together")->delimiter(',')->capture_default_str();
   command->add_option("--input", options->input, "Prompt tokens of each")->delimiter(',')->capture_default_str();
   command->add_option("--output", options->output, "Tokens generated after it")->capture_default_str();

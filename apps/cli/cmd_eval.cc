@@ -42,6 +42,7 @@ void add_eval_command(Cli& cli) {
   command->add_option("--kl", request->kl_reference, "Reference model for the KL divergence");
   command->add_option("--text", request->kl_text, "Text for --kl");
   add_act_option(command, request->act);
+  add_kv_option(command, request->kv);
   add_window_options(command, request->windows);
   command->add_option("--max-ppl", request->max_ppl, "Quality gate: exit code 5 above it");
   command->add_option("--max-kl", request->max_kl, "Quality gate: exit code 5 above it");
@@ -94,6 +95,12 @@ void add_compare(Cli& cli) {
 void add_act_option(CLI::App* command, std::string& act) {
   command->add_option("--act", act, "Activations of quantized linears, those of a GGUF included: float, int8 (a scale a token) or "
                       "int8-group (a scale a token and 128 columns, of a GGUF 32); int8 is faster and costs some accuracy")
+      ->capture_default_str();
+}
+
+void add_kv_option(CLI::App* command, std::string& kv) {
+  command->add_option("--kv", kv, "Keys and values are kept as f32, f16, bf16 or int8 (a scale a position and head): less memory, "
+                      "longer contexts faster, less exact")
       ->capture_default_str();
 }
 

@@ -12,7 +12,8 @@ namespace {
 struct Options {
   std::string model, prompt, system;
   std::string act = "float";
-  bool chat = false, kv_f16 = false;
+  bool chat = false;
+  std::string kv = "f32";
   api::SamplingRequest sampling;
 };
 
@@ -29,7 +30,7 @@ void add_sampling_options(CLI::App* command, Options& options) {
   command->add_option("--seed", options.sampling.seed, "Seed of the sampler")->capture_default_str();
   command->add_option("--system", options.system, "System message");
   add_act_option(command, options.act);
-  command->add_flag("--kv-f16", options.kv_f16, "Keep the KV cache in f16 (default f32)");
+  add_kv_option(command, options.kv);
 }
 
 std::string speed(const Json& result) {
@@ -50,7 +51,7 @@ void add_run(Cli& cli) {
   command->add_flag("--chat", options->chat, "Wrap the prompt in the model's chat template");
   command->callback([&cli, options] {
     cli.chosen = [&cli, options] {
-      api::Generator generator(options->model, cli.context(), options->kv_f16, options->act);
+      api::Generator generator(options->model, cli.context(), options->kv, options->act);
       finish_progress();
       generator.set_system(options->system);
       const bool json = cli.json;
@@ -73,7 +74,7 @@ void add_chat(Cli& cli) {
   add_sampling_options(command, *options);
   command->callback([&cli, options] {
     cli.chosen = [&cli, options] {
-      api::Generator generator(options->model, cli.context(), options->kv_f16, options->act);
+      api::Generator generator(options->model, cli.context(), options->kv, options->act);
       finish_progress();
       generator.set_system(options->system);
       const bool terminal = isatty(0) == 1;

@@ -53,6 +53,8 @@ void add_bench(Cli& cli);      // bench, kernels
 
 // --act: activations of quantized linears.
 void add_act_option(CLI::App* command, std::string& act);
+// --kv f32|f16|bf16|int8
+void add_kv_option(CLI::App* command, std::string& kv);
 
 // --ctx/--windows/--start/--stride, or the calibration's names for the same.
 void add_window_options(CLI::App* command, api::Windows& windows);

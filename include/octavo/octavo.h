@@ -76,6 +76,7 @@ struct EvalRequest {
   std::string mode = "hf";             // "hf" | "llamacpp"
   std::string kl_reference, kl_text;   // KL(reference || model) on this text
   std::string act = "float";           // activations of the model's quantized linears: "float" | "int8" | "int8-group"
+  std::string kv = "f32";              // keys and values of the model: "f32" | "f16" | "bf16" | "int8"
   Windows windows;
   double max_ppl = 0, max_kl = 0;      // quality gates, 0: none; those not met are listed in "failed_gates"
 };
@@ -100,7 +101,7 @@ struct SamplingRequest {
 // A loaded model that talks.
 class Generator {
  public:
-  Generator(const std::string& model, const Context& context, bool kv_f16 = false, const std::string& act = "float");
+  Generator(const std::string& model, const Context& context, const std::string& kv = "f32", const std::string& act = "float");
   ~Generator();
   // Continues `prompt`; with `chat`, wraps it as a user message in the model's template (kUnsupported without one).
   // Text pieces go to `sink` as they come (complete UTF-8). Returns {text, prompt_tokens, tokens, prefill_seconds,
@@ -126,7 +127,7 @@ struct BenchRequest {
   int64_t output = 128;
   int repeats = 3;
   std::string act = "float";           // as in EvalRequest
-  bool kv_f16 = false;
+  std::string kv = "f32";              // as in EvalRequest
   std::string csv;                     // also write the runs as this CSV file
 };
 // {model, machine, ceilings: {float_ops, int8_ops, read_bytes}, weight_bytes, kv_bytes, peak_bytes, runs: [{batch, input,

@@ -28,7 +28,7 @@ struct Timing {
   uint64_t kv_bytes = 0;  // of all sequences, at the end
 };
 
-Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, Elem kv, uint64_t& state) {
+Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, uint64_t& state) {
   const auto vocab = static_cast<uint64_t>(forward.config().vocab);
   const auto random_token = [&] {
     state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX constants
@@ -37,7 +37,8 @@ Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, E
   std::vector<KvCache> caches;
   std::vector<std::vector<int32_t>> tokens(static_cast<size_t>(batch));
   std::vector<Segment> segments;
-  for (int64_t i = 0; i < batch; ++i) caches.emplace_back(forward.config(), input + output, kv);
+  const auto pages = forward.make_kv_pool();
+  for (int64_t i = 0; i < batch; ++i) caches.emplace_back(pages, input + output);
   for (size_t i = 0; i < caches.size(); ++i) {
     for (int64_t t = 0; t < input; ++t) tokens[i].push_back(random_token());
     segments.push_back({.kv = &caches[i], .tokens = tokens[i]});
@@ -72,17 +73,17 @@ Work work_of(const Model& model, Elem kv) {
     if (const TensorInfo* tensor = model.checkpoint().find(module + ".weight"); tensor != nullptr && module != model.module_name(Role::kHead, 0))
       work.block_weights += static_cast<double>(tensor->shape[0]) * static_cast<double>(tensor->shape[1]);
   work.head_weights = static_cast<double>(config.vocab) * static_cast<double>(config.hidden);
-  work.kv_bytes_per_token = static_cast<double>(config.layers * config.kv_heads * config.head_dim * 2) * info(kv).block_bytes;
+  work.kv_bytes_per_token = static_cast<double>(config.layers) * static_cast<double>(kv_layout(kv, config.kv_heads, config.head_dim).bytes()) / kKvPage;
   return work;
 }
 
 LoadedModel open_for_bench(const BenchRequest& request, ThreadPool& pool, const Context& context) {
   if (request.model.empty() == request.random.empty())
     fail(Code::kUsage, "name a MODEL, or --random with the name of a released model, not both");
-  if (request.random.empty()) return load_model(request.model, pool, context, request.act);
+  if (request.random.empty()) return load_model(request.model, pool, context, request.act, request.kv);
   const auto checkpoint = std::make_shared<RandomCheckpoint>("random " + request.random, config_of(find_released(request.random)),
                                                              parse_scheme(request.scheme), parse_scheme(request.outer));
-  return load_model(Model(checkpoint), pool, context, request.act);
+  return load_model(Model(checkpoint), pool, context, request.act, request.kv);
 }
 
 // The runs as lines; a file under this name is replaced whole or not at all.
@@ -115,8 +116,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   ThreadPool pool(context.threads);
   const LoadedModel loaded = open_for_bench(request, pool, context);
   const Ceilings ceilings = measure_ceilings(pool);
-  const Elem kv = request.kv_f16 ? Elem::kF16 : Elem::kF32;
-  const Work work = work_of(loaded.model, kv);
+  const Work work = work_of(loaded.model, loaded.forward->kv_elem());
   const double peak = request.act == "float" ? ceilings.float_ops : ceilings.int8_ops;
   const auto weight_bytes = static_cast<double>(loaded.forward->step_bytes());
   uint64_t kv_bytes = 0;
@@ -134,7 +134,7 @@ Json bench(const BenchRequest& request, const Context& context) {
         if (context.progress)
           context.progress({.stage = "bench", .item = cat("batch ", batch, " input ", input), .done = done++, .total = total,
                             .unit = "runs"});
-        const Timing timing = measure(*loaded.forward, batch, input, request.output, kv, state);
+        const Timing timing = measure(*loaded.forward, batch, input, request.output, state);
         kv_bytes = std::max(kv_bytes, timing.kv_bytes);
         prefill.push_back(timing.prefill_seconds);
         decode.insert(decode.end(), timing.steps.begin(), timing.steps.end());
@@ -166,6 +166,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   Json out = Json::object();
   out.set("model", request.random.empty() ? request.model : "random " + request.random + " " + request.scheme + ", " + request.outer);
   out.set("act", request.act);
+  out.set("kv", request.kv);
   out.set("machine", machine());
   out.set("threads", pool.size());
   Json limits = Json::object();

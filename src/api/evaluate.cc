@@ -34,12 +34,13 @@ Json eval(const EvalRequest& request, const Context& context) {
   if (!request.kl_reference.empty() && request.kl_text.empty()) fail(Code::kUsage, "--kl needs --text FILE");
   const PplMode mode = parse_mode(request.mode);
   ThreadPool pool(context.threads);
-  const LoadedModel loaded = load_model(request.model, pool, context, request.act);
+  const LoadedModel loaded = load_model(request.model, pool, context, request.act, request.kv);
   const auto tokenizer = load_tokenizer(loaded.model.checkpoint());
 
   Json out = Json::object();
   out.set("model", request.model);
   out.set("act", request.act);
+  out.set("kv", request.kv);
   out.set("windows", to_json(request.windows));
   out.set("weight_bytes", loaded.forward->weight_bytes());
   double measured_ppl = 0, measured_kl = 0;

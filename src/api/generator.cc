@@ -20,19 +20,17 @@ struct Generator::Impl {
   std::string chat_problem;    // why there is no chat template
   Json specials;
   std::set<TokenId> stop;
-  Elem kv_elem;
   // The conversation: messages, and the tokens that stand in the cache for them.
   std::string system;
   std::vector<ChatMessage> messages;
   std::unique_ptr<KvCache> kv;
   std::vector<int32_t> cached;
 
-  Impl(const std::string& model, const Context& context, bool kv_f16, const std::string& act)
+  Impl(const std::string& model, const Context& context, const std::string& kv_name, const std::string& act)
       : pool(context.threads),
         path(model),
         start(std::chrono::steady_clock::now()),
-        loaded(load_model(model, pool, context, act)),
-        kv_elem(kv_f16 ? Elem::kF16 : Elem::kF32) {
+        loaded(load_model(model, pool, context, act, kv_name)) {
     const Checkpoint& checkpoint = loaded.model.checkpoint();
     tokenizer = load_tokenizer(checkpoint);
     specials = special_strings(checkpoint, *tokenizer);
@@ -151,10 +149,10 @@ struct Generator::Impl {
   int64_t context_tokens() const { return loaded.model.config().max_positions; }
 };
 
-Generator::Generator(const std::string& model, const Context& context, bool kv_f16, const std::string& act)
+Generator::Generator(const std::string& model, const Context& context, const std::string& kv, const std::string& act)
     : impl_([&] {
         const HostEnvironment environment;
-        return std::make_unique<Impl>(model, context, kv_f16, act);
+        return std::make_unique<Impl>(model, context, kv, act);
       }()) {}
 Generator::~Generator() = default;
 
@@ -173,7 +171,8 @@ Json Generator::run(const std::string& prompt, bool chat, const SamplingRequest&
     tokens = self.tokenizer->encode(prompt);
   }
   const int64_t need = static_cast<int64_t>(tokens.size()) + sampling.max_tokens;
-  self.kv = std::make_unique<KvCache>(self.loaded.model.config(), std::min(need, self.context_tokens()), self.kv_elem);
+  self.kv = std::make_unique<KvCache>(self.loaded.model.config(), std::min(need, self.context_tokens()),
+                                      self.loaded.forward->kv_elem());
   self.cached.clear();
   return self.generate_text(std::move(tokens), sampling, sink);
 }
@@ -182,7 +181,7 @@ Json Generator::turn(const std::string& user, const SamplingRequest& sampling,
                      const std::function<void(std::string_view)>& sink) {
   const HostEnvironment environment;
   Impl& self = *impl_;
-  if (!self.kv) self.kv = std::make_unique<KvCache>(self.loaded.model.config(), self.context_tokens(), self.kv_elem);
+  if (!self.kv) self.kv = std::make_unique<KvCache>(self.loaded.model.config(), self.context_tokens(), self.loaded.forward->kv_elem());
   std::vector<ChatMessage> conversation;
   if (!self.system.empty()) conversation.push_back({"system", self.system});
   conversation.insert(conversation.end(), self.messages.begin(), self.messages.end());

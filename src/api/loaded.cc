@@ -19,6 +19,14 @@ Activation activation_of(const std::string& act) {
   fail(Code::kUsage, "activations must be float, int8 or int8-group, not ", quoted(act));
 }
 
+Elem kv_elem_of(const std::string& kv) {
+  if (kv == "f32") return Elem::kF32;
+  if (kv == "f16") return Elem::kF16;
+  if (kv == "bf16") return Elem::kBF16;
+  if (kv == "int8") return Elem::kI8;
+  fail(Code::kUsage, "keys and values must be f32, f16, bf16 or int8, not ", quoted(kv));
+}
+
 // The whole text, or the first GiB of a larger one, with a note.
 std::string read_text(const std::string& path, const Context& context) {
   constexpr uint64_t kMaxText = uint64_t{1} << 30;
@@ -39,17 +47,18 @@ Model open_model(const std::string& path, const Context& context, bool generic_l
   return generic_linear ? Model::open_any(path, context.notes, options) : Model::open(path, context.notes, options);
 }
 
-LoadedModel load_model(Model model, ThreadPool& pool, const Context& context, const std::string& act) {
+LoadedModel load_model(Model model, ThreadPool& pool, const Context& context, const std::string& act, const std::string& kv) {
   const Activation activation = activation_of(act);
   LoadedModel loaded{.model = std::move(model), .forward = nullptr};
-  loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress, activation);
+  loaded.forward = std::make_unique<Forward>(loaded.model, pool, context.progress, activation, kv_elem_of(kv));
   loaded.model.checkpoint().check_unchanged();
   return loaded;
 }
 
-LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act) {
-  activation_of(act);  // a wrong word is refused before the model is read
-  return load_model(open_model(path, context, false), pool, context, act);
+LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act, const std::string& kv) {
+  activation_of(act);  // wrong words are refused before the model is read
+  kv_elem_of(kv);
+  return load_model(open_model(path, context, false), pool, context, act, kv);
 }
 
 std::vector<int32_t> tokenize_file(const Tokenizer& tokenizer, const std::string& path, const Context& context) {

@@ -20,9 +20,10 @@ struct LoadedModel {
   Model model;
   std::unique_ptr<Forward> forward;
 };
-// `act`: "float", "int8" (a scale per token) or "int8-group" (per token and group): activations of quantized linears.
-LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act = "float");
-LoadedModel load_model(Model model, ThreadPool& pool, const Context& context, const std::string& act);
+// `kv`: how keys and values are kept: "f32", "f16", "bf16", "int8". `act`: "float", "int8" (a scale per token) or "int8-group" (per token and group): activations of quantized linears.
+LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act = "float",
+                       const std::string& kv = "f32");
+LoadedModel load_model(Model model, ThreadPool& pool, const Context& context, const std::string& act, const std::string& kv);
 
 // The whole text as tokens. Empty, missing or invalid UTF-8 text: an error with counts or the byte.
 std::vector<int32_t> tokenize_file(const Tokenizer& tokenizer, const std::string& path, const Context& context);

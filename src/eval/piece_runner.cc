@@ -6,7 +6,7 @@
 namespace octavo {
 
 PieceRunner::PieceRunner(Forward& model, std::span<const std::span<const int32_t>> windows)
-    : model_(model), windows_(windows) {
+    : model_(model), windows_(windows), pages_(model.make_kv_pool()) {
   for (const auto& window : windows) longest_ = std::max(longest_, static_cast<int64_t>(window.size()));
 }
 
@@ -16,7 +16,7 @@ std::span<const float> PieceRunner::run(const Piece& piece) {
   size_t slots = 0;
   for (const PiecePart& part : piece.parts) slots = std::max(slots, part.slot + 1);
   caches_.reserve(slots);
-  while (caches_.size() < slots) caches_.emplace_back(model_.config(), longest_);
+  while (caches_.size() < slots) caches_.emplace_back(pages_, longest_);
   std::vector<Segment> segments;
   for (const PiecePart& part : piece.parts)
     segments.push_back({.kv = &caches_[part.slot],

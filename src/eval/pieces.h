@@ -57,6 +57,7 @@ class PieceRunner {
   Forward& model_;
   std::span<const std::span<const int32_t>> windows_;
   int64_t longest_ = 0;
+  std::shared_ptr<KvPool> pages_;
   std::vector<KvCache> caches_;
 };
 

@@ -3,8 +3,7 @@
 //   h += post( down( act(gate) * up ) ),                        gate, up = linear(norm(h))
 // q, k and v lie side by side in one row of the qkv buffer, gate and up in another, whether the checkpoint stores them
 // fused or not.
-#include <cmath>
-#include <cstring>
+#include <algorithm>
 
 #include "base/error.h"
 #include "exec/workspace.h"
@@ -85,46 +84,60 @@ struct Block::Impl {
              pool);
   }
 
-  // Copies new keys and values to the cache, then attends. Runs without a cache get rows of a temporary one.
-  void attend(const float* qkv, const BatchRows& batch, float* out) {
-    const LayerKind& kind = config.layer_kinds[static_cast<size_t>(layer.index)];
-    std::vector<AttentionSegment> segments;
-    Elem elem = Elem::kF32;
+  // Pages of all runs in order, in work->pages; runs without a cache get temporary ones. Returns the layout.
+  KvLayout find_pages(const BatchRows& batch, std::vector<size_t>& first_page) {
+    const KvCache* any = nullptr;
     for (const BatchRows::Run& run : batch.runs)
-      if (run.kv != nullptr) elem = run.kv->elem();
-    const uint64_t bytes = elem == Elem::kF16 ? 2 : 4;
+      if (run.kv != nullptr) any = run.kv;
+    const KvLayout layout = any != nullptr ? any->layout() : kv_layout(Elem::kF32, config.kv_heads, config.head_dim);
+    work->pages.clear();
+    size_t temporary = 0;
     for (const BatchRows::Run& run : batch.runs) {
-      OCTAVO_CHECK(run.kv != nullptr || (run.position == 0 && elem == Elem::kF32), "position=", run.position);
-      OCTAVO_CHECK(run.kv == nullptr || run.kv->elem() == elem, "caches of different element types in one batch");
-      std::byte *keys = nullptr, *values = nullptr;
-      if (run.kv != nullptr) {
-        run.kv->reserve(run.position + run.rows);
-        keys = static_cast<std::byte*>(run.kv->keys(layer.index));
-        values = static_cast<std::byte*>(run.kv->values(layer.index));
-      } else {
-        keys = reinterpret_cast<std::byte*>(sized(work->temporary_keys, batch.rows * kv_width) + run.first_row * kv_width);
-        values = reinterpret_cast<std::byte*>(sized(work->temporary_values, batch.rows * kv_width) + run.first_row * kv_width);
+      OCTAVO_CHECK(run.kv != nullptr || (run.position == 0 && layout.elem == Elem::kF32), "position=", run.position);
+      OCTAVO_CHECK(run.kv == nullptr || run.kv->elem() == layout.elem, "caches of different element types in one batch");
+      first_page.push_back(work->pages.size());
+      const int64_t pages = (run.position + run.rows + kKvPage - 1) / kKvPage;
+      if (run.kv != nullptr) run.kv->reserve(run.position + run.rows);
+      for (int64_t page = 0; page < pages; ++page) {
+        if (run.kv == nullptr && temporary == work->temporary_pages.size())
+          work->temporary_pages.push_back(Buffer::allocate(layout.bytes()));
+        work->pages.push_back(run.kv != nullptr ? run.kv->page(layer.index, page) : work->temporary_pages[temporary++].as<std::byte>());
       }
-      const float* rows = qkv + run.first_row * qkv_width;
-      for (int64_t row = 0; row < run.rows; ++row) {
-        const uint64_t at = static_cast<uint64_t>((run.position + row) * kv_width) * bytes;
-        store(rows + row * qkv_width + q_width, elem, keys + at);
-        store(rows + row * qkv_width + q_width + kv_width, elem, values + at);
-      }
-      segments.push_back({.q = rows, .out = out + run.first_row * q_width, .keys = keys, .values = values, .rows = run.rows,
-                          .position = run.position, .ldq = qkv_width, .ldo = q_width});
     }
-    const AttentionShape shape{.heads = config.heads, .kv_heads = config.kv_heads, .head_dim = config.head_dim,
-                               .scale = static_cast<float>(config.attn_scale),
-                               .softcap = static_cast<float>(config.attn_softcap), .window = kind.window, .kv_elem = elem};
-    run_attention(shape, segments.data(), static_cast<int64_t>(segments.size()), pool);
+    return layout;
   }
 
-  void store(const float* values, Elem elem, std::byte* out) const {
-    if (elem == Elem::kF16)
-      store_f16(values, kv_width, reinterpret_cast<uint16_t*>(out));
-    else
-      std::memcpy(out, values, static_cast<size_t>(kv_width) * sizeof(float));
+  // Writes new keys and values to their pages, then attends.
+  void attend(const float* qkv, const BatchRows& batch, float* out) {
+    const LayerKind& kind = config.layer_kinds[static_cast<size_t>(layer.index)];
+    std::vector<size_t> first_page;
+    const AttentionShape shape{.heads = config.heads, .scale = static_cast<float>(config.attn_scale),
+                               .softcap = static_cast<float>(config.attn_softcap), .window = kind.window,
+                               .kv = find_pages(batch, first_page)};
+    struct Store {  // a task: the new rows of one page
+      const BatchRows::Run* run;
+      std::byte* page;
+      int64_t begin, end;  // positions
+    };
+    std::vector<Store> stores;
+    std::vector<AttentionSegment> segments;
+    for (size_t i = 0; i < batch.runs.size(); ++i) {
+      const BatchRows::Run& run = batch.runs[i];
+      std::byte* const* pages = work->pages.data() + first_page[i];
+      const int64_t end = run.position + run.rows;
+      for (int64_t at = run.position; at < end; at = (at / kKvPage + 1) * kKvPage)
+        stores.push_back({&run, pages[at / kKvPage], at, std::min(end, (at / kKvPage + 1) * kKvPage)});
+      segments.push_back({.q = qkv + run.first_row * qkv_width, .out = out + run.first_row * q_width, .pages = pages,
+                          .rows = run.rows, .position = run.position, .ldq = qkv_width, .ldo = q_width});
+    }
+    pool.parallel_for(static_cast<int64_t>(stores.size()), [&](int64_t i) {
+      const Store& store = stores[static_cast<size_t>(i)];
+      for (int64_t at = store.begin; at < store.end; ++at) {
+        const float* row = qkv + (store.run->first_row + at - store.run->position) * qkv_width + q_width;
+        store_kv(shape.kv, store.page, at % kKvPage, row, row + kv_width);
+      }
+    });
+    run_attention(shape, segments.data(), static_cast<int64_t>(segments.size()), pool);
   }
 
   void activate(int64_t rows, const float* gate_up, float* out) const {

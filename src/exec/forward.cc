@@ -140,8 +140,8 @@ struct Forward::Impl {
   }
 };
 
-Forward::Forward(const Model& model, ThreadPool& pool, const Progress& progress, Activation activation)
-    : impl_(std::make_unique<Impl>(model, pool, progress, activation)) {}
+Forward::Forward(const Model& model, ThreadPool& pool, const Progress& progress, Activation activation, Elem kv)
+    : impl_(std::make_unique<Impl>(model, pool, progress, activation)), kv_(kv) {}
 Forward::~Forward() = default;
 
 const ModelConfig& Forward::config() const { return impl_->config; }

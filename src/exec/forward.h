@@ -9,33 +9,11 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "exec/kv_cache.h"
 #include "kernels/linear.h"
 #include "model/model.h"
 
 namespace octavo {
-
-// Keys and values of one sequence for all layers, contiguous, grown on demand up to `max_tokens`.
-class KvCache {
- public:
-  KvCache(const ModelConfig& config, int64_t max_tokens, Elem elem = Elem::kF32);  // kF32 or kF16
-  int64_t length() const { return length_; }
-  int64_t capacity() const { return max_tokens_; }   // the most tokens it may hold
-  Elem elem() const { return elem_; }
-  void truncate(int64_t length);
-  uint64_t bytes() const;
-  // [allocated tokens, kv_heads, head_dim] of elem(); valid until the next reserve().
-  void* keys(int64_t layer);
-  void* values(int64_t layer);
-  // Makes room for `tokens` tokens; what is stored stays. More than capacity() throws kInvalid.
-  void reserve(int64_t tokens);
-
- private:
-  friend class Forward;
-  std::byte* at(int64_t layer, int64_t which);
-  Elem elem_;
-  int64_t length_ = 0, max_tokens_ = 0, allocated_ = 0, layers_ = 0, row_ = 0;  // row_: kv_heads * head_dim
-  Buffer data_;  // [layers, 2, allocated, row]
-};
 
 // One linear ready to run. The quantizer may replace `packed` between two runs.
 struct PackedLayerLinear {
@@ -90,9 +68,13 @@ class Forward {
  public:
   // `activation`: how quantized weights, the head's included, are multiplied whose scheme leaves activations floats
   // (kernels/linear.h).
-  Forward(const Model& model, ThreadPool& pool, const Progress& progress = {}, Activation activation = Activation::kFloat);
+  // `kv`: the element type of the caches that go with it (f32, f16, bf16, i8); a batch may have caches of another all the same.
+  Forward(const Model& model, ThreadPool& pool, const Progress& progress = {}, Activation activation = Activation::kFloat,
+          Elem kv = Elem::kF32);
   ~Forward();
   const ModelConfig& config() const;
+  Elem kv_elem() const { return kv_; }
+  std::shared_ptr<KvPool> make_kv_pool(int64_t max_pages = 0) const { return std::make_shared<KvPool>(config(), kv_, max_pages); }
   // Returns logits rows in segment order, [rows, vocab]. The span is valid until the next call.
   std::span<const float> run(std::span<const Segment> segments);
   // As run, but hands the logits over in chunks of rows ([rows, vocab]), so that a long window needs no rows x vocab buffer.
@@ -104,6 +86,7 @@ class Forward {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  Elem kv_;
 };
 
 // Pieces for streaming tools (calibration): embedding rows (scaled as the architecture says) and head.

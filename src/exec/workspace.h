@@ -26,7 +26,8 @@ class RopeTable {
 
 struct Workspace {
   std::vector<float> normed, qkv, attention, projected, gate_up, activated;
-  std::vector<float> temporary_keys, temporary_values;
+  std::vector<Buffer> temporary_pages;          // keys and values of runs without a cache
+  std::vector<std::byte*> pages;                // of the runs of a batch, one after the other
   QuantizedRows int8_rows;  // the input of a group of linears
   std::vector<RopeRow> rope_rows;
   std::map<std::pair<int, bool>, RopeTable> tables;  // by index into ModelConfig::ropes and "long"

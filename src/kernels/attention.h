@@ -1,29 +1,28 @@
-// Attention of ragged batches over a contiguous KV cache, grouped queries, causal, optional sliding window and soft cap.
+// Attention of ragged batches over pages of keys and values (kernels/kv_page.h), grouped queries, causal, optional sliding window and soft cap.
 // Row results do not depend on other rows (batch invariance).
 #pragma once
 #include <cstdint>
 
 #include "base/thread_pool.h"
-#include "octavo/scheme.h"
+#include "kernels/kv_page.h"
 
 namespace octavo {
 
 // One sequence of the batch: `rows` query rows at positions [position, position + rows); keys and values of positions
-// [0, position + rows) are in the cache already.
+// [0, position + rows) are in its pages already.
 struct AttentionSegment {
   const float* q;      // [rows, heads, head_dim], row stride ldq
   float* out;          // [rows, heads, head_dim], row stride ldo
-  const void* keys;    // [capacity, kv_heads, head_dim] of kv_elem
-  const void* values;  // same
+  const std::byte* const* pages;  // page i holds positions [128 i, 128 (i + 1)) of this layer
   int64_t rows, position, ldq, ldo;
 };
 
 struct AttentionShape {
-  int64_t heads, kv_heads, head_dim;
+  int64_t heads;
   float scale;
   float softcap;       // 0: none; else softcap * tanh(score / softcap)
   int64_t window;      // 0: full; else a query at p sees keys p - window + 1 ... p
-  Elem kv_elem;        // kF32 or kF16
+  KvLayout kv;         // of the pages; kv.kv_heads and kv.head_dim are the shape's
 };
 
 void run_attention(const AttentionShape& shape, const AttentionSegment* segments, int64_t count, ThreadPool& pool);

@@ -128,6 +128,14 @@ class Commands(Case):
                 self.assertEqual(one, judged(act, 3), (scheme, act))
         self.octavo("eval", out, "--act", "int4", "--ppl", self.text, code=2)
 
+    def test_int8_keys_and_values_cost_little(self):
+        kl = [self.json("eval", self.model, "--kl", self.model, "--text", self.text, "--ctx", "128", "--kv", kv)["kl"]["mean"]
+              for kv in ("f32", "f16", "bf16", "int8")]
+        self.assertEqual(kl[0], 0)
+        self.assertTrue(0 < kl[1] < kl[2] < 0.01 and 0 < kl[3] < 0.02, kl)
+        self.octavo("run", self.model, "-p", "fold", "-n", "4", "--kv", "int8")
+        self.octavo("run", self.model, "-p", "fold", "--kv", "q4", code=2)
+
     def test_compare_sees_equal_and_different(self):
         self.assertTrue(self.json("compare", self.model, self.model)["equal"])
         self.quantize(self.folder / "out", "--scheme", "w8a16")
@@ -167,10 +175,11 @@ class Commands(Case):
 
     def test_bench_of_random_weights_measures_against_ceilings(self):
         result = self.json("bench", "--random", "smollm2-135m", "--scheme", "w4a16-g64", "--act", "int8", "--batch", "2", "--input", "4",
-                           "--output", "2", "--repeats", "1", "--kv-f16")
+                           "--output", "2", "--repeats", "1", "--kv", "int8")
         run, = result["runs"]
         self.assertGreater(result["weight_bytes"], 100e6)
-        self.assertEqual(result["kv_bytes"], 2 * 6 * 30 * 2 * 3 * 64 * 2)  # 2 sequences x 6 tokens x 30 layers x K, V x 3 heads x 64 x f16
+        # 2 sequences x a page of 128 tokens x 30 layers x 3 heads x (keys and values of 64 bytes, two scales), and a line each
+        self.assertEqual(result["kv_bytes"], 2 * 30 * 3 * (128 * (2 * 64 + 8) + 64))
         for key in ("float_ops", "int8_ops", "read_bytes"):
             self.assertGreaterEqual(result["ceilings"][key], 0)
         self.assertGreater(run["decode_bytes_per_second"], 0)

@@ -179,7 +179,7 @@ TEST(ForwardTest, RefusesTokensOutOfRangeAndFullCachesAndKeepsTheCache) {
   EXPECT_THROW(run({}), Error);
   EXPECT_EQ(kv.length(), 3);
   EXPECT_THROW(kv.truncate(4), Error);
-  EXPECT_THROW(KvCache(model.config(), 4, Elem::kI8), Error);
+  EXPECT_THROW(KvCache(model.config(), 4, Elem::kI4), Error);
 }
 
 TEST(BlockTest, HookSeesEachGroupAndMayReplaceWeights) {

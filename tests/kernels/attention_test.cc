@@ -24,48 +24,75 @@ constexpr Case kCases[] = {
     {1, 1, 1, 1, 0, 0, 0, Elem::kF32},      {1, 1, 64, 1, 300, 0, 0, Elem::kF32},   {9, 3, 64, 37, 0, 0, 0, Elem::kF16},
     {9, 3, 64, 1, 511, 0, 0, Elem::kF16},   {4, 4, 80, 65, 100, 0, 0, Elem::kF32},  {8, 2, 20, 140, 3, 0, 30, Elem::kF16},
     {2, 1, 128, 33, 250, 17, 0, Elem::kF32}, {4, 2, 256, 130, 0, 128, 50, Elem::kF16}, {3, 1, 7, 300, 0, 1, 0, Elem::kF32},
+    {9, 3, 64, 37, 90, 0, 0, Elem::kI8},    {4, 2, 80, 40, 100, 0, 0, Elem::kBF16}, {2, 2, 33, 5, 126, 0, 20, Elem::kI8},
+    // More keys than one span of the softmax has, some spans beyond a window.
+    {2, 1, 16, 40, 2030, 0, 0, Elem::kF32}, {4, 1, 24, 3, 3100, 1500, 0, Elem::kI8}, {1, 1, 8, 140, 1000, 1030, 10, Elem::kF16},
 };
 
-// One sequence: cache of keys and values as stored and as floats.
+AttentionShape shape(const Case& c) {
+  return {.heads = c.heads,
+          .scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
+          .softcap = c.softcap,
+          .window = c.window,
+          .kv = kv_layout(c.kv, c.kv_heads, c.head_dim)};
+}
+
+// A value as the cache of this type gives it back; `row`: the head's vector.
+float stored(Elem kv, float value, const float* row, int64_t dim) {
+  if (kv == Elem::kF16) return f16_to_f32(f32_to_f16(value));
+  if (kv == Elem::kBF16) return bf16_to_f32(f32_to_bf16(value));
+  if (kv == Elem::kF32) return value;
+  float top = 0;
+  for (int64_t d = 0; d < dim; ++d) top = std::max(top, std::fabs(row[d]));
+  const float scale = top / 127;
+  return scale == 0 ? 0 : std::nearbyint(value / scale) * scale;
+}
+
+// One sequence: keys and values as they were given, as the cache gives them back, and in its pages.
 struct Sequence {
-  std::vector<float> q, keys, values;  // [rows, heads, dim], [length, kv_heads, dim]
-  std::vector<uint16_t> half_keys, half_values;
+  std::vector<float> q, given_keys, given_values, keys, values;  // [rows, heads, dim], [length, kv_heads, dim]
+  std::vector<std::vector<std::byte>> memory;
+  std::vector<const std::byte*> pages;
 
   Sequence(const Case& c, Rng& rng) {
     const int64_t cache = (c.position + c.rows) * c.kv_heads * c.head_dim;
     q = testing::normal(rng, c.rows * c.heads * c.head_dim);
-    keys = testing::normal(rng, cache);
-    values = testing::normal(rng, cache);
-    for (std::vector<float>* from : {&keys, &values})
-      for (float& value : *from) {
-        const uint16_t bits = f32_to_f16(value);
-        (from == &keys ? half_keys : half_values).push_back(bits);
-        if (c.kv == Elem::kF16) value = f16_to_f32(bits);
+    given_keys = testing::normal(rng, cache);
+    given_values = testing::normal(rng, cache);
+    fill(c);
+  }
+  void fill(const Case& c) {
+    const KvLayout layout = shape(c).kv;
+    const int64_t row = c.kv_heads * c.head_dim;
+    memory.clear();
+    pages.clear();
+    for (int64_t at = 0; at < c.position + c.rows; ++at) {
+      if (at % kKvPage == 0) {
+        memory.emplace_back(layout.bytes() + 64, std::byte{0x55});  // what was there before does not matter
+        auto address = reinterpret_cast<uintptr_t>(memory.back().data());
+        pages.push_back(memory.back().data() + (64 - address % 64) % 64);
+      }
+      store_kv(layout, const_cast<std::byte*>(pages.back()), at % kKvPage, given_keys.data() + at * row, given_values.data() + at * row);
+    }
+    keys = given_keys;
+    values = given_values;
+    for (const auto& [given, back] : {std::pair(&given_keys, &keys), std::pair(&given_values, &values)})
+      for (size_t i = 0; i < back->size(); ++i) {
+        const size_t head = i / static_cast<size_t>(c.head_dim) * static_cast<size_t>(c.head_dim);
+        (*back)[i] = stored(c.kv, (*given)[i], given->data() + head, c.head_dim);
       }
   }
   AttentionSegment segment(const Case& c, float* out, int64_t first, int64_t rows) const {
     const int64_t ld = c.heads * c.head_dim;
-    const bool half = c.kv == Elem::kF16;
     return {.q = q.data() + first * ld,
             .out = out,
-            .keys = half ? static_cast<const void*>(half_keys.data()) : keys.data(),
-            .values = half ? static_cast<const void*>(half_values.data()) : values.data(),
+            .pages = pages.data(),
             .rows = rows,
             .position = c.position + first,
             .ldq = ld,
             .ldo = ld};
   }
 };
-
-AttentionShape shape(const Case& c) {
-  return {.heads = c.heads,
-          .kv_heads = c.kv_heads,
-          .head_dim = c.head_dim,
-          .scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
-          .softcap = c.softcap,
-          .window = c.window,
-          .kv_elem = c.kv};
-}
 
 std::string text(const Case& c) {
   return cat("heads=", c.heads, "/", c.kv_heads, " dim=", c.head_dim, " rows=", c.rows, " position=", c.position,
@@ -169,11 +196,12 @@ TEST(Attention, RowsBeforeABadKeyOrValueAreClean) {
     Sequence sequence(c, rng);
     const std::vector<float> clean = whole(c, sequence, pool);
     const int64_t bad = 20, row_size = c.heads * c.head_dim;
-    for (std::vector<float>* cache : {&sequence.keys, &sequence.values}) {
+    for (std::vector<float>* cache : {&sequence.given_keys, &sequence.given_values}) {
       const auto at = static_cast<size_t>((c.position + bad) * c.kv_heads * c.head_dim);
       const float kept = (*cache)[at];
       for (const float poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
         (*cache)[at] = poison;
+        sequence.fill(c);
         const std::vector<float> dirty = whole(c, sequence, pool);
         EXPECT_TRUE(testing::same_bits(clean.data(), dirty.data(), bad * row_size));
         if (std::isnan(poison)) { EXPECT_TRUE(std::isnan(dirty[static_cast<size_t>(bad * row_size)])); }
@@ -182,8 +210,31 @@ TEST(Attention, RowsBeforeABadKeyOrValueAreClean) {
         EXPECT_TRUE(testing::same_bits(clean.data() + after * row_size, dirty.data() + after * row_size, (c.rows - after) * row_size));
       }
       (*cache)[at] = kept;
+      sequence.fill(c);
     }
   }
+}
+
+TEST(KvPage, Int8KeepsZerosAndSaysNaN) {
+  const KvLayout layout = kv_layout(Elem::kI8, 2, 5);
+  std::vector<std::byte> memory(layout.bytes() + 64);
+  std::byte* page = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
+  const float zeros[10] = {};
+  float values[10] = {1, -2, 3, -127, 0.5f, 0, 0, 0, 0, 1e-45f};
+  store_kv(layout, page, 3, zeros, values);
+  const auto scales = [&](int64_t head) { return reinterpret_cast<const float*>(page + static_cast<uint64_t>(head) * layout.head_bytes + layout.scales_at); };
+  EXPECT_EQ(scales(0)[3], 0.0f);
+  EXPECT_EQ(scales(0)[kKvPage + 3], 1.0f);
+  EXPECT_EQ(scales(1)[kKvPage + 3], 0.0f);  // too small for a scale: zeros
+  values[7] = std::numeric_limits<float>::infinity();
+  store_kv(layout, page, 4, values, values);
+  EXPECT_TRUE(std::isnan(scales(1)[4]));
+  EXPECT_TRUE(std::isnan(scales(1)[kKvPage + 4]));
+  EXPECT_EQ(page[layout.flag_at], std::byte{0});
+  EXPECT_NE(page[layout.head_bytes + layout.flag_at], std::byte{0});
+  store_kv(layout, page, 0, zeros, zeros);  // a new beginning
+  EXPECT_EQ(page[layout.head_bytes + layout.flag_at], std::byte{0});
+  EXPECT_THROW(kv_layout(Elem::kI4, 2, 5), Error);
 }
 
 TEST(Attention, SurvivesScoresBeyondTheRangeOfExp) {

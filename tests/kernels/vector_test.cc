@@ -72,33 +72,62 @@ TEST(Vector, AttentionStepsHaveTheSameBitsOnEveryInstructionSet) {
   }
 }
 
-TEST(Vector, KeysAndValuesLieInPanels) {
+TEST(Vector, WidenedKeysAndValuesAreTheStoredNumbers) {
   testing::Rng rng(2);
   for (const auto& [isa, steps] : {std::pair{Isa::kScalar, &attention::scalar_kernels()}, std::pair{Isa::kAvx2, &attention::avx2_kernels()},
                                    std::pair{Isa::kAvx512, &attention::avx512_kernels()}}) {
     if (isa > cpu_isa()) continue;
-    for (const int64_t dim : {1, 7, 16, 64, 80, 130}) {
-      for (const int64_t count : {1, 5, 16, 33, 128}) {
-        SCOPED_TRACE(cat(name(isa), " dim=", dim, " count=", count));
-        const int64_t width = steps->width, stride = dim + 5;
-        std::vector<uint16_t> half;
-        for (const float value : testing::normal(rng, count * stride)) half.push_back(f32_to_f16(value));
-        const auto panels = [&](int64_t lanes) { return (lanes + width - 1) / width; };
-        testing::Guarded keys(panels(count) * dim * width), values(panels(dim) * attention::kBlock * width);
-        steps->pack_keys(Elem::kF16, half.data(), stride, count, dim, keys.get());
-        EXPECT_TRUE(steps->pack_values(Elem::kF16, half.data(), stride, count, dim, values.get()));
-        EXPECT_TRUE(keys.intact() && values.intact());
-        for (int64_t key = 0; key < count; ++key) {
-          for (int64_t d = 0; d < dim; ++d) {
-            const float expected = f16_to_f32(half[static_cast<size_t>(key * stride + d)]);
-            ASSERT_EQ(keys.get()[(key / width * dim + d) * width + key % width], expected);
-            ASSERT_EQ(values.get()[(d / width * attention::kBlock + key) * width + d % width], expected);
+    for (const Elem elem : {Elem::kF16, Elem::kBF16, Elem::kI8}) {
+      for (const int64_t dim : {1, 7, 16, 64, 80, 130}) {
+        for (const int64_t count : {1, 5, 16, 33, 128}) {
+          SCOPED_TRACE(cat(name(isa), " ", info(elem).name, " dim=", dim, " count=", count));
+          const int64_t width = steps->width, padded = (dim + width - 1) / width * width, size = attention::kBlock * padded;
+          std::vector<uint16_t> half;
+          std::vector<int8_t> codes;
+          for (const float value : testing::normal(rng, size)) {
+            half.push_back(elem == Elem::kF16 ? f32_to_f16(value) : f32_to_bf16(value));
+            codes.push_back(static_cast<int8_t>(value * 30));
+          }
+          const std::vector<float> scales = testing::normal(rng, attention::kBlock);
+          const bool bytes = elem == Elem::kI8;
+          const void* from = bytes ? static_cast<const void*>(codes.data()) : half.data();
+          const auto number = [&](int64_t at, int64_t key) {
+            const auto index = static_cast<size_t>(at);
+            if (bytes) return static_cast<float>(codes[index]) * scales[static_cast<size_t>(key)];
+            return elem == Elem::kF16 ? f16_to_f32(half[index]) : bf16_to_f32(half[index]);
+          };
+          const int64_t keys_used = (count + width - 1) / width * width;
+          testing::Guarded keys(keys_used * dim), values(padded * attention::kBlock);
+          steps->widen_keys(elem, from, bytes ? scales.data() : nullptr, count, dim, keys.get());
+          steps->widen_values(elem, from, bytes ? scales.data() : nullptr, count, padded, values.get());
+          EXPECT_TRUE(keys.intact() && values.intact());
+          for (int64_t key = 0; key < count; ++key) {
+            for (int64_t d = 0; d < dim; ++d) {
+              const int64_t in_keys = (key / width * dim + d) * width + key % width;
+              const int64_t in_values = (d / width * attention::kBlock + key) * width + d % width;
+              ASSERT_EQ(keys.get()[in_keys], number(in_keys, key));
+              ASSERT_EQ(values.get()[in_values], number(in_values, key));
+            }
           }
         }
-        half[static_cast<size_t>((count - 1) * stride + dim - 1)] = 0x7c00;  // infinity
-        EXPECT_FALSE(steps->pack_values(Elem::kF16, half.data(), stride, count, dim, values.get()));
       }
     }
+  }
+}
+
+TEST(Vector, StatesMergeAlikeOnEveryInstructionSet) {
+  testing::Rng rng(3);
+  const std::vector<float> start = testing::normal(rng, 160), others = testing::normal(rng, 160);
+  std::vector<float> expected = start;
+  attention::scalar_kernels().merge(expected.data(), others.data(), 160, 0.3f, 0.9f);
+  for (size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(expected[i], std::fma(others[i], 0.9f, start[i] * 0.3f));
+  for (const auto& [isa, steps] : {std::pair{Isa::kAvx2, &attention::avx2_kernels()}, std::pair{Isa::kAvx512, &attention::avx512_kernels()}}) {
+    if (isa > cpu_isa()) continue;
+    std::vector<float> merged = start;
+    steps->merge(merged.data(), others.data(), 160, 0.3f, 0.9f);
+    EXPECT_TRUE(testing::same_bits(expected.data(), merged.data(), 160)) << name(isa);
+    for (const float x : {0.0f, -0.5f, -3.25f, -87.0f, -200.0f})
+      EXPECT_EQ(steps->exp_nonpositive(x), attention::scalar_kernels().exp_nonpositive(x)) << name(isa) << " " << x;
   }
 }
 

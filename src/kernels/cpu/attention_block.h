@@ -1,6 +1,5 @@
 // The steps of attention over one block of keys, written once over a vector type V (vector.h) and compiled per ISA.
 #pragma once
-#include <cstring>
 #include <limits>
 
 #include "kernels/cpu/attention.h"
@@ -8,81 +7,40 @@
 
 namespace octavo::attention {
 
-// Element `index` of f32 or f16 storage, kWidth of them widened.
+// kWidth stored elements as floats.
 template <class V>
-typename V::reg widen(Elem elem, const void* from, int64_t index) {
-  return elem == Elem::kF32 ? V::load(static_cast<const float*>(from) + index)
-                            : V::f16(static_cast<const uint16_t*>(from) + index);
-}
-
-// One row as floats, row[dim]: whole vectors, then the rest through a padded copy.
-template <class V>
-void widen_row(Elem elem, const void* from, int64_t index, int64_t dim, float* row) {
-  int64_t d = 0;
-  for (; d + V::kWidth <= dim; d += V::kWidth) V::store(row + d, widen<V>(elem, from, index + d));
-  if (d == dim) return;
-  const size_t size = elem == Elem::kF32 ? 4 : 2;
-  alignas(64) unsigned char tail[kLanes * 4] = {};
-  std::memcpy(tail, static_cast<const unsigned char*>(from) + static_cast<size_t>(index + d) * size,
-              static_cast<size_t>(dim - d) * size);
-  V::store(row + d, widen<V>(elem, tail, 0));  // row has room for a whole vector
+inline typename V::reg widen(Elem elem, const void* from, int64_t index) {
+  if (elem == Elem::kF32) return V::load(static_cast<const float*>(from) + index);
+  if (elem == Elem::kF16) return V::f16(static_cast<const uint16_t*>(from) + index);
+  if (elem == Elem::kBF16) return V::bf16(static_cast<const uint16_t*>(from) + index);
+  return V::i8(static_cast<const int8_t*>(from) + index);
 }
 
 template <class V>
-void pack_keys(Elem elem, const void* keys, int64_t stride, int64_t count, int64_t dim, float* out) {
-  constexpr int64_t kDims = 64;  // dims at a time: kWidth rows of them stay in L1
-  float rows[V::kWidth][kDims + kLanes];
-  for (int64_t key = 0; key < count; key += V::kWidth, out += dim * V::kWidth) {
-    for (int64_t d0 = 0; d0 < dim; d0 += kDims) {
-      const int64_t dims = dim - d0 < kDims ? dim - d0 : kDims;
-      for (int64_t lane = 0; lane < V::kWidth; ++lane) {
-        if (key + lane < count)
-          widen_row<V>(elem, keys, (key + lane) * stride + d0, dims, rows[lane]);
-        else
-          std::memset(rows[lane], 0, sizeof rows[lane]);
-      }
-      V::transpose(rows[0], kDims + kLanes, dims, out + d0 * V::kWidth);
+void widen_keys(Elem elem, const void* keys, const float* scales, int64_t count, int64_t dim, float* out) {
+  for (int64_t key = 0; key < count; key += V::kWidth) {  // a panel; lanes past the last key hold what the page holds
+    const int64_t at = key * dim;
+    if (scales == nullptr) {
+      for (int64_t d = 0; d < dim; ++d) V::store(out + at + d * V::kWidth, widen<V>(elem, keys, at + d * V::kWidth));
+    } else {
+      const typename V::reg scale = V::load(scales + key);
+      for (int64_t d = 0; d < dim; ++d)
+        V::store(out + at + d * V::kWidth, V::mul(widen<V>(elem, keys, at + d * V::kWidth), scale));
     }
   }
 }
 
 template <class V>
-bool pack_values(Elem elem, const void* values, int64_t stride, int64_t count, int64_t dim, float* out) {
-  constexpr int kTurns = 4;  // independent chains of the check
-  typename V::reg poison[kTurns];  // NaN once a value was not finite
-  for (int i = 0; i < kTurns; ++i) poison[i] = V::zero();
-  float tail[kLanes];
+void widen_values(Elem elem, const void* values, const float* scales, int64_t count, int64_t dim, float* out) {
   for (int64_t d = 0; d < dim; d += V::kWidth) {
-    float* to = out + d * kBlock;
-    if (d + V::kWidth > dim) {
-      for (int64_t key = 0; key < count; ++key, to += V::kWidth) {
-        widen_row<V>(elem, values, key * stride + d, dim - d, tail);
-        const typename V::reg value = V::load(tail);
-        V::store(to, value);
-        poison[0] = V::fma(value, V::zero(), poison[0]);
-      }
-      break;
-    }
-    int64_t key = 0;
-    for (; key + kTurns <= count; key += kTurns, to += kTurns * V::kWidth) {
-#pragma GCC unroll 4
-      for (int i = 0; i < kTurns; ++i) {
-        const typename V::reg value = widen<V>(elem, values, (key + i) * stride + d);
-        V::store(to + i * V::kWidth, value);
-        poison[i] = V::fma(value, V::zero(), poison[i]);
-      }
-    }
-    for (; key < count; ++key, to += V::kWidth) {
-      const typename V::reg value = widen<V>(elem, values, key * stride + d);
-      V::store(to, value);
-      poison[0] = V::fma(value, V::zero(), poison[0]);
+    const int64_t at = d * kBlock;
+    if (scales == nullptr) {
+      for (int64_t key = 0; key < count; ++key) V::store(out + at + key * V::kWidth, widen<V>(elem, values, at + key * V::kWidth));
+    } else {
+      for (int64_t key = 0; key < count; ++key)
+        V::store(out + at + key * V::kWidth, V::mul(widen<V>(elem, values, at + key * V::kWidth), V::set(scales[key])));
     }
   }
-  float lanes[V::kWidth];
-  V::store(lanes, V::add(V::add(poison[0], poison[1]), V::add(poison[2], poison[3])));
-  for (float lane : lanes)
-    if (lane != 0) return false;  // true for NaN
-  return true;
 }
 
 template <class V>
@@ -136,12 +94,94 @@ void rescale(float* values, int64_t count, float factor) {
 }
 
 template <class V>
+void merge(float* values, const float* others, int64_t count, float factor, float others_factor) {
+  const typename V::reg by = V::set(factor), others_by = V::set(others_factor);
+  for (int64_t i = 0; i < count; i += V::kWidth)
+    V::store(values + i, V::fma(V::load(others + i), others_by, V::mul(V::load(values + i), by)));
+}
+
+template <class V>
+float exp_of(float x) {
+  float lanes[V::kWidth];
+  V::store(lanes, exp_nonpositive<V>(V::set(x)));
+  return lanes[0];
+}
+
+enum class Scales { kNone, kOfLanes, kOfK };
+
+// One tile of product(): kRows x kPanels sums in registers.
+template <class V, Elem kElem, int kRows, int kPanels, Scales kScales>
+void direct_tile(const float* x, int64_t ldx, const void* w, int64_t stride, int64_t k, const float* scales, float* y, int64_t ldy) {
+  typename V::reg sum[kRows][kPanels], scale[kPanels];
+#pragma GCC unroll 4
+  for (int p = 0; p < kPanels; ++p) {
+    scale[p] = kScales == Scales::kOfLanes ? V::load(scales + p * V::kWidth) : V::zero();
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) sum[r][p] = V::zero();
+  }
+  for (int64_t i = 0; i < k; ++i) {
+    const typename V::reg of_k = kScales == Scales::kOfK ? V::broadcast(scales + i) : V::zero();
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) {
+      typename V::reg value = widen<V>(kElem, w, p * stride + i * V::kWidth);
+      if constexpr (kScales == Scales::kOfLanes) value = V::mul(value, scale[p]);
+      if constexpr (kScales == Scales::kOfK) value = V::mul(value, of_k);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) sum[r][p] = V::fma(V::broadcast(x + r * ldx + i), value, sum[r][p]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < kPanels; ++p) {
+      float* at = y + r * ldy + p * V::kWidth;
+      V::store(at, V::add(V::load(at), sum[r][p]));
+    }
+}
+
+template <class V, Elem kElem, int kRows, Scales kScales>
+void direct_rows(int64_t panels, const float* x, int64_t ldx, const void* w, int64_t stride, int64_t k, const float* scales, float* y,
+                 int64_t ldy) {
+  constexpr int kPanels = 4;
+  constexpr int64_t size = kElem == Elem::kF32 ? 4 : kElem == Elem::kI8 ? 1 : 2;
+  const auto at = [&](int64_t p) { return static_cast<const unsigned char*>(w) + p * stride * size; };
+  const auto scales_at = [&](int64_t p) { return kScales == Scales::kOfLanes ? scales + p * V::kWidth : scales; };
+  int64_t p = 0;
+  for (; p + kPanels <= panels; p += kPanels)
+    direct_tile<V, kElem, kRows, kPanels, kScales>(x, ldx, at(p), stride, k, scales_at(p), y + p * V::kWidth, ldy);
+  for (; p < panels; ++p) direct_tile<V, kElem, kRows, 1, kScales>(x, ldx, at(p), stride, k, scales_at(p), y + p * V::kWidth, ldy);
+}
+
+template <class V, Elem kElem, Scales kScales>
+void direct(int64_t rows, int64_t panels, const float* x, int64_t ldx, const void* w, int64_t stride, int64_t k, const float* scales,
+            float* y, int64_t ldy) {
+  static_assert(kDirectRows == 4);
+  switch (rows) {
+    case 1: return direct_rows<V, kElem, 1, kScales>(panels, x, ldx, w, stride, k, scales, y, ldy);
+    case 2: return direct_rows<V, kElem, 2, kScales>(panels, x, ldx, w, stride, k, scales, y, ldy);
+    case 3: return direct_rows<V, kElem, 3, kScales>(panels, x, ldx, w, stride, k, scales, y, ldy);
+    default: return direct_rows<V, kElem, 4, kScales>(panels, x, ldx, w, stride, k, scales, y, ldy);
+  }
+}
+
+template <class V>
+void product(Elem elem, int64_t rows, int64_t panels, const float* x, int64_t ldx, const void* w, int64_t stride, int64_t k,
+             const float* scales, bool scales_of_k, float* y, int64_t ldy) {
+  if (elem == Elem::kF32) return direct<V, Elem::kF32, Scales::kNone>(rows, panels, x, ldx, w, stride, k, scales, y, ldy);
+  if (elem == Elem::kF16) return direct<V, Elem::kF16, Scales::kNone>(rows, panels, x, ldx, w, stride, k, scales, y, ldy);
+  if (elem == Elem::kBF16) return direct<V, Elem::kBF16, Scales::kNone>(rows, panels, x, ldx, w, stride, k, scales, y, ldy);
+  if (scales_of_k) return direct<V, Elem::kI8, Scales::kOfK>(rows, panels, x, ldx, w, stride, k, scales, y, ldy);
+  return direct<V, Elem::kI8, Scales::kOfLanes>(rows, panels, x, ldx, w, stride, k, scales, y, ldy);
+}
+
+template <class V>
 inline constexpr Kernels kKernelsOf = {
     .width = V::kWidth,
-    .pack_keys = pack_keys<V>,
-    .pack_values = pack_values<V>,
+    .widen_keys = widen_keys<V>,
+    .widen_values = widen_values<V>,
+    .product = product<V>,
     .softmax = softmax<V>,
     .rescale = rescale<V>,
+    .merge = merge<V>,
+    .exp_nonpositive = exp_of<V>,
 };
 
 }  // namespace octavo::attention

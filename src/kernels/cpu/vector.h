@@ -2,9 +2,9 @@
 // explicit fma, in one order: every ISA returns the same bits.
 // V has: reg (kWidth floats), words (kWidth u32), zero, load, store, broadcast(address), set, fma, add, sub, mul, div,
 //   max(a, b) = a > b ? a : b (so a NaN in b stays), abs, copysign(non-negative, sign), select_less(a, b, yes, no),
-//   scale2(v, kShift + n) = v * 2^n rounded once; f16(address), i8(address), load_words, low_half and high_half
+//   scale2(v, kShift + n) = v * 2^n rounded once; f16(address), bf16(address), i8(address), load_words, low_half and high_half
 //   (bf16 in a word), nibble(word, i) = signed i-th nibble, unsigned_nibble, table_nibble(word, i, table[16]),
-//   field(words, shift, mask), or_shifted(low, high, shift), to_float(words, offset) = words - offset, transpose,
+//   field(words, shift, mask), or_shifted(low, high, shift), to_float(words, offset) = words - offset,
 //   zero_words, broadcast_word, pairs8 (two int8 per lane as int16), add_products16(sum, a, b) = sum + dot of int16 pairs. kRows x kPanels is the register tile of panel_tile.h.
 #pragma once
 

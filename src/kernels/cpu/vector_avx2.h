@@ -43,6 +43,9 @@ struct Avx2 {
   static reg f16(const uint16_t* from) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
+  static reg bf16(const uint16_t* from) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
+  }
   static reg i8(const int8_t* from) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
   }
@@ -75,42 +78,6 @@ struct Avx2 {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
   static words add_products16(words sum, words a, words b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
-  // rows [8][stride] -> out [dims][8]
-  static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {
-    int64_t d = 0;
-    for (; d + 8 <= dims; d += 8) transpose_square(rows + d, stride, out + d * 8);
-    for (; d < dims; ++d)
-      for (int64_t lane = 0; lane < 8; ++lane) out[d * 8 + lane] = rows[lane * stride + d];
-  }
-  // Interleave pairs of rows, then pairs of pairs: each 128-bit lane L holds column 4L + c of four rows; then lanes move.
-  static void transpose_square(const float* rows, int64_t stride, float* out) {
-    reg a[8], b[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) a[i] = load(rows + i * stride);
-#pragma GCC unroll 4
-    for (int i = 0; i < 8; i += 2) {
-      b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
-      b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 8; i += 4) {
-      a[i] = pair_low(b[i], b[i + 2]);
-      a[i + 1] = pair_high(b[i], b[i + 2]);
-      a[i + 2] = pair_low(b[i + 1], b[i + 3]);
-      a[i + 3] = pair_high(b[i + 1], b[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
-      store(out + c * 8, _mm256_permute2f128_ps(a[c], a[4 + c], 0x20));
-      store(out + (4 + c) * 8, _mm256_permute2f128_ps(a[c], a[4 + c], 0x31));
-    }
-  }
-  static reg pair_low(reg a, reg b) {
-    return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
-  }
-  static reg pair_high(reg a, reg b) {
-    return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
-  }
 };
 
 }  // namespace

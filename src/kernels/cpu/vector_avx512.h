@@ -39,6 +39,9 @@ struct Avx512 {
   static reg f16(const uint16_t* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
+  static reg bf16(const uint16_t* from) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))), 16));
+  }
   static reg i8(const int8_t* from) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
   }
@@ -72,46 +75,6 @@ struct Avx512 {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
   static words add_products16(words sum, words a, words b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
-  // rows [16][stride] -> out [dims][16]
-  static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {
-    int64_t d = 0;
-    for (; d + 16 <= dims; d += 16) transpose_square(rows + d, stride, out + d * 16);
-    for (; d < dims; ++d)
-      for (int64_t lane = 0; lane < 16; ++lane) out[d * 16 + lane] = rows[lane * stride + d];
-  }
-  // Interleave pairs of rows, then pairs of pairs: each 128-bit lane L holds column 4L + c of four rows; then lanes move.
-  static void transpose_square(const float* rows, int64_t stride, float* out) {
-    reg a[16], b[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) a[i] = load(rows + i * stride);
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-      b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
-      b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-      a[i] = pair_low(b[i], b[i + 2]);
-      a[i + 1] = pair_high(b[i], b[i + 2]);
-      a[i + 2] = pair_low(b[i + 1], b[i + 3]);
-      a[i + 3] = pair_high(b[i + 1], b[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
-      const reg low01 = _mm512_shuffle_f32x4(a[c], a[4 + c], 0x44), high01 = _mm512_shuffle_f32x4(a[c], a[4 + c], 0xee);
-      const reg low23 = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0x44), high23 = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0xee);
-      store(out + c * 16, _mm512_shuffle_f32x4(low01, low23, 0x88));
-      store(out + (4 + c) * 16, _mm512_shuffle_f32x4(low01, low23, 0xdd));
-      store(out + (8 + c) * 16, _mm512_shuffle_f32x4(high01, high23, 0x88));
-      store(out + (12 + c) * 16, _mm512_shuffle_f32x4(high01, high23, 0xdd));
-    }
-  }
-  static reg pair_low(reg a, reg b) {
-    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-  }
-  static reg pair_high(reg a, reg b) {
-    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-  }
 };
 
 }  // namespace

@@ -42,6 +42,11 @@ struct Scalar {
     std::memcpy(&bits, from, sizeof bits);
     return f16_to_f32(bits);
   }
+  static reg bf16(const uint16_t* from) {
+    uint16_t bits;
+    std::memcpy(&bits, from, sizeof bits);
+    return bf16_to_f32(bits);
+  }
   static reg i8(const int8_t* from) { return static_cast<float>(*from); }
   static words load_words(const uint32_t* from) {
     words word;
@@ -69,11 +74,6 @@ struct Scalar {
     const int32_t low = static_cast<int16_t>(a) * static_cast<int16_t>(b);
     const int32_t high = static_cast<int16_t>(a >> 16) * static_cast<int16_t>(b >> 16);
     return sum + static_cast<words>(low) + static_cast<words>(high);
-  }
-  // rows [kWidth][stride] -> out [dims][kWidth]
-  static void transpose(const float* rows, int64_t stride, int64_t dims, float* out) {
-    for (int64_t lane = 0; lane < kWidth; ++lane)
-      for (int64_t d = 0; d < dims; ++d) out[d * kWidth + lane] = rows[lane * stride + d];
   }
 };
 
