@@ -54,10 +54,15 @@ void add_kernels(Cli& cli) {
   list->callback([&cli] {
     cli.chosen = [&cli] {
       const Json result = api::catalogue();
-      std::vector<std::vector<std::string>> rows{{"op", "kernel", "needs", "here"}};
-      for (const Json& kernel : result.at("kernels").as_array())
-        rows.push_back({kernel.at("op").as_string(), kernel.at("name").as_string(), kernel.at("isa").as_string(),
-                        kernel.at("available").as_bool() ? "yes" : "no"});
+      std::vector<std::vector<std::string>> rows{{"op", "kernel", "needs", "here", "this machine takes it for"}};
+      for (const Json& kernel : result.at("kernels").as_array()) {
+        const std::string& more = kernel.at("needs").as_string();
+        std::string takes;
+        for (const Json& scheme : kernel.at("takes").as_array()) takes += (takes.empty() ? "" : ", ") + scheme.as_string();
+        rows.push_back({kernel.at("op").as_string(), kernel.at("name").as_string(),
+                        kernel.at("isa").as_string() + (more.empty() ? "" : ", " + more), kernel.at("available").as_bool() ? "yes" : "no",
+                        takes});
+      }
       cli.finish(result, table(rows));
     };
   });

@@ -67,7 +67,21 @@ Json catalogue() {
     entry.set("op", "linear");
     entry.set("name", row.name);
     entry.set("isa", name(row.isa));
-    entry.set("available", row.isa <= cpu_isa());
+    entry.set("needs", row.needs);
+    const bool here = row.isa <= cpu_isa() && (row.cpu_has == nullptr || row.cpu_has());
+    entry.set("available", here);
+    // What this machine takes for weights of that kind: the cheapest row of a family that it can run.
+    Json takes = Json::array();
+    for (const char* scheme : {"f32", "bf16", "f16", "w8a16", "w4a16-g128", "q4_0", "q4_k", "q6_k", "q8_0"})
+      for (const auto& [activation, suffix] : {std::pair{Activation::kFloat, ""}, std::pair{Activation::kInt8Group, " x int8"}}) {
+        const QuantScheme wanted = parse_scheme(scheme), with = with_activation(wanted, activation);
+        if (activation != Activation::kFloat && with == wanted) continue;  // there is no integer product of it
+        const LinearRow* best = nullptr;
+        for (const LinearRow& other : linear_rows())
+          if (reject_linear(other, with, 256, 256).empty() && (best == nullptr || other.cost < best->cost)) best = &other;
+        if (best == &row) takes.push_back(std::string(scheme) + suffix);
+      }
+    entry.set("takes", std::move(takes));
     kernels.push_back(std::move(entry));
   }
   out.set("kernels", std::move(kernels));

@@ -5,9 +5,12 @@
 #include <limits>
 
 #include "base/error.h"
+#include "kernels/ops.h"
 
 namespace octavo {
 namespace {
+
+constexpr float kSmallestExponent = -87.3f;  // exp of less is below the smallest normal float
 
 // Larger logit first, then smaller id, so that the order is total.
 bool better(const std::pair<float, int32_t>& a, const std::pair<float, int32_t>& b) {
@@ -40,62 +43,77 @@ double Sampler::uniform() {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
+void Sampler::sort_prefix(size_t count) {
+  count = std::min(count, candidates_.size());
+  if (count <= sorted_) return;
+  const auto begin = candidates_.begin(), from = begin + static_cast<std::ptrdiff_t>(sorted_), to = begin + static_cast<std::ptrdiff_t>(count);
+  if (to != candidates_.end()) std::nth_element(from, to, candidates_.end(), better);
+  std::sort(from, to, better);
+  sorted_ = count;
+}
+
 int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> recent) {
-  candidates_.clear();
-  candidates_.reserve(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const float logit = std::isnan(logits[i]) ? -std::numeric_limits<float>::infinity() : logits[i];
-    candidates_.emplace_back(logit, static_cast<int32_t>(i));
-  }
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  const size_t vocab = logits.size();
+  values_.resize(vocab);
+  for (size_t i = 0; i < vocab; ++i) values_[i] = std::isnan(logits[i]) ? kNone : logits[i];
   if (options_.repeat_penalty != 1) {
     std::vector<int32_t> seen(recent.begin(), recent.end());
     std::sort(seen.begin(), seen.end());
     seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
     const auto penalty = static_cast<float>(options_.repeat_penalty);
     for (const int32_t id : seen) {
-      if (id < 0 || static_cast<size_t>(id) >= candidates_.size()) continue;
-      float& logit = candidates_[static_cast<size_t>(id)].first;
+      if (id < 0 || static_cast<size_t>(id) >= vocab) continue;
+      float& logit = values_[static_cast<size_t>(id)];
       logit = logit > 0 ? logit / penalty : logit * penalty;
     }
   }
-  const auto best = *std::min_element(candidates_.begin(), candidates_.end(), better);
-  if (!std::isfinite(best.first))
-    fail(Code::kInvalid, "no token can be sampled: the largest of ", logits.size(), " logits is ", best.first);
-  if (options_.temperature == 0) return best.second;
+  const auto top = std::max_element(values_.begin(), values_.end());  // the first of equals
+  const float best = top == values_.end() ? kNone : *top;
+  if (!std::isfinite(best)) fail(Code::kInvalid, "no token can be sampled: the largest of ", vocab, " logits is ", best);
+  if (options_.temperature == 0) return static_cast<int32_t>(top - values_.begin());
 
-  // Only candidates that top-k leaves are sorted; without top-k, those that matter are within reach of float exp.
+  // Weights exp((logit - best) / temperature); those below the smallest normal float are 0. Nothing is sorted here: a
+  // vocabulary has a quarter of a million entries, and a draw looks at few of them.
   const auto temperature = static_cast<float>(options_.temperature);
-  const float floor = best.first - 104.0f * temperature;  // exp(-104) is below the smallest positive float
-  std::erase_if(candidates_, [&](const auto& c) { return !(c.first >= floor); });
+  for (float& value : values_) value = (value - best) / temperature;
+  weights_.resize(vocab);
+  exp_rows(values_.data(), weights_.data(), static_cast<int64_t>(vocab));
+  const auto smallest = static_cast<float>(options_.min_p);
+  candidates_.clear();
+  sorted_ = 0;
+  for (size_t i = 0; i < vocab; ++i)
+    if (values_[i] > kSmallestExponent && weights_[i] >= smallest) candidates_.emplace_back(values_[i], static_cast<int32_t>(i));
   if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k, candidates_.end(), better);
-    candidates_.resize(static_cast<size_t>(options_.top_k));
+    sort_prefix(static_cast<size_t>(options_.top_k));
+    candidates_.resize(sorted_);
   }
-  std::sort(candidates_.begin(), candidates_.end(), better);
+  const auto weight = [&](size_t i) { return static_cast<double>(weights_[static_cast<size_t>(candidates_[i].second)]); };
+  double sum = 0;  // in the order of ids, or of the sorted first k
+  for (size_t i = 0; i < candidates_.size(); ++i) sum += weight(i);
 
-  double sum = 0;
-  std::vector<double> weight;
-  weight.reserve(candidates_.size());
-  for (const auto& c : candidates_) {
-    const double w = std::exp((static_cast<double>(c.first) - static_cast<double>(best.first)) / options_.temperature);
-    if (w < options_.min_p) break;  // weights fall: the best has 1
-    weight.push_back(w);
-    sum += w;
-  }
-  size_t kept = weight.size();
+  // Walks the candidates from the likeliest on, sorting as many as it reaches.
+  const auto reach = [&](size_t i) {
+    if (i >= sorted_) sort_prefix(std::max<size_t>(256, 4 * sorted_));
+  };
+  size_t kept = candidates_.size();
   if (options_.top_p < 1) {
+    const double wanted = options_.top_p * sum;
     double running = 0;
-    for (kept = 0; kept < weight.size();) {
-      running += weight[kept++];
-      if (running >= options_.top_p * sum) break;
+    for (kept = 0; kept < candidates_.size();) {
+      reach(kept);
+      running += weight(kept++);
+      if (running >= wanted) break;
     }
     sum = running;
   }
   double left = uniform() * sum;
   for (size_t i = 0; i < kept; ++i) {
-    left -= weight[i];
+    reach(i);
+    left -= weight(i);
     if (left < 0) return candidates_[i].second;
   }
+  sort_prefix(kept);
   return candidates_[kept - 1].second;
 }
 

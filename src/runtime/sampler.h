@@ -29,7 +29,10 @@ class Sampler {
   double uniform();  // [0, 1)
   SamplingOptions options_;
   uint64_t state_;
+  void sort_prefix(size_t count);  // the best `count` candidates stand first, in order
+  std::vector<float> values_, weights_;  // [vocab]
   std::vector<std::pair<float, int32_t>> candidates_;
+  size_t sorted_ = 0;
 };
 
 }  // namespace octavo

@@ -201,6 +201,12 @@ class Commands(Case):
     def test_kernels_list(self):
         result = json.loads(self.octavo("kernels", "--json", "list")[0])
         self.assertTrue(any(kernel["available"] for kernel in result["kernels"]))
+        taken = [scheme for kernel in result["kernels"] for scheme in kernel["takes"]]
+        self.assertEqual(len(taken), len(set(taken)), "one row takes each")
+        for scheme in ("f32", "w8a16", "w4a16-g128", "w4a16-g128 x int8", "q4_k"):
+            self.assertIn(scheme, taken)
+        for kernel in result["kernels"]:
+            self.assertTrue(kernel["available"] or not kernel["takes"], kernel)
 
 
 class Failures(Case):

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <span>
+#include <vector>
 
+#include "kernels/ops.h"
 #include "octavo/error.h"
 
 namespace octavo {
@@ -86,6 +90,63 @@ TEST(Sampler, SameSeedSameTokens) {
     differs += token != c.sample(logits);
   }
   EXPECT_GT(differs, 50);
+}
+
+// The definition: everything sorted, then the walk.
+int32_t by_sorting_all(std::span<const float> logits, const SamplingOptions& options, double uniform) {
+  const float best = *std::max_element(logits.begin(), logits.end()), temperature = static_cast<float>(options.temperature);
+  std::vector<float> scaled, weights(logits.size());
+  for (const float logit : logits) scaled.push_back((logit - best) / temperature);
+  exp_rows(scaled.data(), weights.data(), static_cast<int64_t>(scaled.size()));
+  std::vector<int32_t> order;
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (scaled[i] > -87.3f && static_cast<double>(weights[i]) >= options.min_p) order.push_back(static_cast<int32_t>(i));
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return scaled[static_cast<size_t>(a)] > scaled[static_cast<size_t>(b)]; });
+  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < order.size()) order.resize(static_cast<size_t>(options.top_k));
+  const auto weight = [&](int32_t id) { return static_cast<double>(weights[static_cast<size_t>(id)]); };
+  double sum = 0;
+  std::vector<int32_t> ids = order;
+  if (options.top_k == 0) std::sort(ids.begin(), ids.end());
+  for (const int32_t id : ids) sum += weight(id);
+  if (options.top_p < 1) {
+    double running = 0;
+    size_t kept = 0;
+    while (kept < order.size()) {
+      running += weight(order[kept++]);
+      if (running >= options.top_p * sum) break;
+    }
+    order.resize(kept);
+    sum = running;
+  }
+  double left = uniform * sum;
+  for (const int32_t id : order) {
+    left -= weight(id);
+    if (left < 0) return id;
+  }
+  return order.back();
+}
+
+TEST(Sampler, DrawsAsIfEverythingWereSorted) {
+  constexpr size_t kVocab = 20000;
+  std::vector<float> logits(kVocab);
+  uint64_t state = 7;
+  const auto random = [&] {
+    state += 0x9e3779b97f4a7c15u;
+    uint64_t z = state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return static_cast<double>(z >> 11) * 0x1p-53;
+  };
+  for (float& logit : logits) logit = static_cast<float>(std::floor(random() * 400) / 20);  // many are equal
+  for (const SamplingOptions& options : {SamplingOptions{.temperature = 1}, SamplingOptions{.temperature = 20}, SamplingOptions{.temperature = 0.1},
+                                         SamplingOptions{.temperature = 2, .top_p = 0.9}, SamplingOptions{.temperature = 30, .top_p = 0.999},
+                                         SamplingOptions{.temperature = 5, .top_k = 300, .top_p = 0.7},
+                                         SamplingOptions{.temperature = 9, .top_k = 1000}, SamplingOptions{.temperature = 4, .min_p = 0.05}}) {
+    Sampler sampler(options);
+    state = 0;  // the sampler's own seed
+    for (int draw = 0; draw < 30; ++draw) ASSERT_EQ(sampler.sample(logits), by_sorting_all(logits, options, random())) << draw;
+  }
 }
 
 TEST(Sampler, OptionsOutOfRangeAreRefused) {
