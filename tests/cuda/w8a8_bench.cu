@@ -31,6 +31,15 @@ __global__ void fill_bytes(uint32_t* words, int64_t count, uint32_t seed) {
   }
 }
 
+// Uniform in -2 ... 2.
+__global__ void fill_bf16(uint16_t* out, int64_t count, uint32_t seed) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
+    uint32_t z = static_cast<uint32_t>(i) * 2654435761u + seed;
+    z = (z ^ (z >> 15)) * 2246822519u;
+    out[i] = __bfloat16_as_ushort(__float2bfloat16_rn(static_cast<float>(z >> 8) * 0x1p-22f - 2.0f));
+  }
+}
+
 #ifdef OCTAVO_HAS_CUBLASLT
 // y[m,n] = x[m,k] w[n,k]^T, int8 to int32, the fastest of the first 8 heuristic answers; NaN where the library is missing.
 double time_cublaslt_int8(int64_t m, int64_t n, int64_t k, const uint8_t* w, int copies, int64_t copy_bytes, const void* x, void* y, double budget_us) {
@@ -227,8 +236,8 @@ void quantization() {
       const double bytes = static_cast<double>(m * k) * (2 * kind.reads + 1);
       const int copies = std::min(copies_out_of_l2(bytes), 64);
       const DeviceBytes x(static_cast<size_t>(m * k * 2 * copies)), up(static_cast<size_t>(m * k * 2)), codes(static_cast<size_t>(m * k)), scales(static_cast<size_t>(m * 4 + 16)), workspace(4096);
-      fill_bytes<<<1024, 256>>>(x.as<uint32_t>(), static_cast<int64_t>(x.size() / 4), 5);
-      CUDA_CHECK(cudaMemset(up.as(), 0x3c, up.size()));
+      fill_bf16<<<1024, 256>>>(x.as<uint16_t>(), static_cast<int64_t>(x.size() / 2), 5);
+      fill_bf16<<<1024, 256>>>(up.as<uint16_t>(), static_cast<int64_t>(up.size() / 2), 6);
       const ActProblem p{.m = m, .k = k, .bf16 = true, .source = kind.source, .code = kind.code, .per_token = kind.per_token};
       const double us = time_launches(copies, 5000, [&](int copy, Stream stream) {
         act_quantize(p, {.x = x.as<uint16_t>() + m * k * copy, .ldx = k, .up = up.as(), .weight = up.as(), .codes = codes.as(), .ldq = k, .scales = scales.as<float>(), .workspace = workspace.as()}, stream);

@@ -82,16 +82,16 @@ __device__ uint32_t to_pair(float low, float high) {
   }
   return pair;
 }
-__device__ float silu(float x) { return __fdiv_rn(x, 1.0f + expf(-x)); }
+__device__ float silu(float x) { return __fdividef(x, 1.0f + __expf(-x)); }  // within 2^-20, before it is rounded to 16 bits
 
-// What turns v / s into codes.
+// What turns v / s into codes. t = v / s + kRound is the code as the low byte of a float's bits; it is cut to [low, high].
 struct Grid {
-  float scale, inverse;
-  int32_t zero;
+  float scale, inverse, zero;
+  float low, high;
   bool none, plain_division;  // none: all codes are those of 0
 };
-__device__ Grid grid_of(float scale, int32_t zero) {
-  return {scale, __fdiv_rn(1.0f, scale), zero, !(scale > 0) || isinf(scale), scale < 0x1p-100f || scale > 0x1p+100f};
+__device__ Grid grid_of(float scale, float zero, bool zero_points) {
+  return {scale, __fdiv_rn(1.0f, scale), zero, kRound - (zero_points ? 128.0f : 127.0f), kRound + 127.0f, !(scale > 0) || isinf(scale), scale < 0x1p-100f || scale > 0x1p+100f};
 }
 template <ActCode kCode>
 __device__ Grid grid_from(Extremes e, bool zero_points) {
@@ -103,40 +103,48 @@ __device__ Grid grid_from(Extremes e, bool zero_points) {
   } else {
     scale = __fdiv_rn(fmaxf(e.high, -e.low), kCode == ActCode::kInt8 ? 127.0f : 448.0f);
   }
-  Grid grid = grid_of(scale, static_cast<int32_t>(zero));
+  Grid grid = grid_of(scale, zero, zero_points);
   if (!finite) grid.scale = __int_as_float(0x7fc00000), grid.zero = 0, grid.none = true;
   return grid;
 }
-// The rounded quotient: one correction of v * (1 / s) by its exact remainder, as on the CPU (int8_rows_body.h).
+// The rounded quotient: one correction of v * (1 / s) by its exact remainder, as on the CPU (int8_rows_body.h). With kGuard
+// (a static scale) v need not be finite and v / s may be anything.
+template <bool kGuard>
 __device__ float divide(float v, const Grid& grid) {
   if (grid.plain_division) return __fdiv_rn(v, grid.scale);
-  const float near = v * grid.inverse;
-  return __fmaf_rn(__fmaf_rn(-near, grid.scale, v), grid.inverse, near);
+  const float near = v * grid.inverse, quotient = __fmaf_rn(__fmaf_rn(-near, grid.scale, v), grid.inverse, near);
+  return kGuard && !isfinite(quotient) ? near : quotient;
 }
-template <ActCode kCode>
-__device__ uint32_t code_of(float v, const Grid& grid, bool zero_points) {
-  if (kCode == ActCode::kE4M3) return grid.none ? 0u : static_cast<uint32_t>(__nv_cvt_float_to_fp8(isinf(v) ? v : divide(v, grid), __NV_SATFINITE, __NV_E4M3));
-  if (grid.none) return static_cast<uint32_t>(grid.zero) & 255u;
-  float q = divide(v, grid);
-  if (isnan(v)) q = 0;  // a static scale
-  q = fminf(fmaxf(q, -1e6f), 1e6f);  // where rounding by kRound holds
-  if (isinf(v)) q = v > 0 ? 1e6f : -1e6f;
-  const float code = (__fadd_rn(q, kRound) - kRound) + static_cast<float>(grid.zero), low = zero_points ? -128.0f : -127.0f;
-  return static_cast<uint32_t>(static_cast<int32_t>(fminf(fmaxf(code, low), 127.0f))) & 255u;
+template <bool kGuard>
+__device__ uint32_t int8_of(float v, const Grid& grid) {
+  float q = divide<kGuard>(v, grid);
+  if (kGuard) q = isnan(q) ? 0.0f : fminf(fmaxf(q, -1e6f), 1e6f);  // where adding kRound rounds
+  return __float_as_uint(fminf(fmaxf(__fadd_rn(__fadd_rn(q, kRound), grid.zero), grid.low), grid.high));
+}
+// Codes of four values.
+template <ActCode kCode, bool kGuard>
+__device__ uint32_t codes_of(const float (&v)[4], const Grid& grid) {
+  if (kCode == ActCode::kE4M3) {
+    if (grid.none) return 0;
+    const float2 low{divide<kGuard>(v[0], grid), divide<kGuard>(v[1], grid)}, high{divide<kGuard>(v[2], grid), divide<kGuard>(v[3], grid)};
+    return static_cast<uint32_t>(__nv_cvt_float2_to_fp8x2(low, __NV_SATFINITE, __NV_E4M3)) | static_cast<uint32_t>(__nv_cvt_float2_to_fp8x2(high, __NV_SATFINITE, __NV_E4M3)) << 16;
+  }
+  if (grid.none) return (__float_as_uint(kRound + grid.zero) & 255u) * 0x01010101u;
+  return __byte_perm(__byte_perm(int8_of<kGuard>(v[0], grid), int8_of<kGuard>(v[1], grid), 0x0040), __byte_perm(int8_of<kGuard>(v[2], grid), int8_of<kGuard>(v[3], grid), 0x0040), 0x5410);
 }
 
 template <bool kBF16, ActSource kSource, ActCode kCode, Scale kScale>
 __global__ void __launch_bounds__(512) quantize_kernel(const QuantizeArgs args) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   Grid grid{};
-  if constexpr (kScale == Scale::kStatic) grid = grid_of(args.scales[0], args.zero_points ? args.zeros[0] : 0);
+  if constexpr (kScale == Scale::kStatic) grid = grid_of(args.scales[0], args.zero_points ? static_cast<float>(args.zeros[0]) : 0.0f, args.zero_points);
   if constexpr (kScale == Scale::kAll) {
     Extremes e{0, 0};
     for (int i = thread; i < kParts; i += threads) e = merge(e, {args.parts[i].x, args.parts[i].y});
     grid = grid_from<kCode>(merge_block(e), args.zero_points);
     if (blockIdx.x == 0 && thread == 0) {
       args.scales[0] = grid.scale;
-      if (args.zero_points) args.zeros[0] = grid.zero;
+      if (args.zero_points) args.zeros[0] = static_cast<int32_t>(grid.zero);
     }
   }
   Extremes seen{0, 0};
@@ -171,25 +179,27 @@ __global__ void __launch_bounds__(512) quantize_kernel(const QuantizeArgs args) 
       }
       return make_uint4(words[0], words[1], words[2], words[3]);
     };
+    // x - x is 0 for finite numbers, else NaN: one sum tells whether all are finite.
     const auto extremes = [&](uint4 piece, Extremes e) {
       const uint32_t words[4] = {piece.x, piece.y, piece.z, piece.w};
+      float odd = 0, low = 0, high = 0;
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         const float2 v = to_floats<kBF16>(words[j]);
-        const bool finite = isfinite(v.x) && isfinite(v.y);
-        e.low = finite ? fminf(e.low, fminf(v.x, v.y)) : __int_as_float(0x7fc00000);
-        e.high = finite ? fmaxf(e.high, fmaxf(v.x, v.y)) : __int_as_float(0x7fc00000);
-        if (!finite) return Extremes{e.low, e.high};
+        odd += (v.x - v.x) + (v.y - v.y);
+        low = fminf(low, fminf(v.x, v.y));
+        high = fmaxf(high, fmaxf(v.x, v.y));
       }
-      return e;
+      return merge(e, {low + odd, high + odd});
     };
     const auto write = [&](uint4 piece, int i) {
       const uint32_t words[4] = {piece.x, piece.y, piece.z, piece.w};
-      uint32_t out[2] = {};
+      uint32_t out[2];
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const float2 v = to_floats<kBF16>(words[j]);
-        out[j / 2] |= (code_of<kCode>(v.x, grid, args.zero_points) | code_of<kCode>(v.y, grid, args.zero_points) << 8) << (16 * (j & 1));
+      for (int j = 0; j < 2; ++j) {
+        const float2 a = to_floats<kBF16>(words[2 * j]), b = to_floats<kBF16>(words[2 * j + 1]);
+        const float v[4] = {a.x, a.y, b.x, b.y};
+        out[j] = codes_of<kCode, kScale == Scale::kStatic>(v, grid);
       }
       *reinterpret_cast<uint2*>(args.codes + row * args.ldq + static_cast<int64_t>(i) * 8) = make_uint2(out[0], out[1]);
     };
@@ -203,16 +213,16 @@ __global__ void __launch_bounds__(512) quantize_kernel(const QuantizeArgs args) 
     for (int j = 0; j < kHeld; ++j)
       if (const int i = thread + j * threads; i < args.pieces) {
         held[j] = make(i);
-        e = merge(e, extremes(held[j], {0, 0}));
+        e = extremes(held[j], e);
       }
-    for (int i = thread + kHeld * threads; i < args.pieces; i += threads) e = merge(e, extremes(make(i), {0, 0}));
+    for (int i = thread + kHeld * threads; i < args.pieces; i += threads) e = extremes(make(i), e);
     if constexpr (kScale == Scale::kFindAll) {
       seen = merge(seen, e);
     } else {
       grid = grid_from<kCode>(merge_block(e), args.zero_points);
       if (thread == 0) {
         args.scales[row] = grid.scale;
-        if (args.zero_points) args.zeros[row] = grid.zero;
+        if (args.zero_points) args.zeros[row] = static_cast<int32_t>(grid.zero);
       }
 #pragma unroll
       for (int j = 0; j < kHeld; ++j)
@@ -270,8 +280,10 @@ void act_quantize(const ActProblem& p, const ActOperands& o, Stream stream) {
   const QuantizeArgs args{.x = static_cast<const uint16_t*>(o.x), .up = static_cast<const uint16_t*>(o.up), .weight = static_cast<const uint16_t*>(o.weight),
                           .codes = static_cast<uint8_t*>(o.codes), .scales = o.scales, .zeros = o.zeros, .parts = static_cast<float2*>(o.workspace), .m = p.m,
                           .ldx = o.ldx, .ldq = o.ldq, .pieces = static_cast<int32_t>(p.k / 8), .eps = p.eps, .zero_points = p.zero_points};
-  // A thread holds up to 4 pieces; fewer threads where rows are short.
-  const int threads = p.k <= 1024 ? 64 : p.k <= 4096 ? 128 : p.k <= 8192 ? 256 : 512;
+  // Few rows: a piece a thread, up to 512 threads, because a row takes as long as its longest thread. Many: up to four pieces
+  // a thread, so that small blocks of many rows hide one another's barriers.
+  const int64_t per_thread = p.m < 1024 ? 1 : kHeld;
+  const int threads = static_cast<int>(std::min<int64_t>((p.k / 8 + 32 * per_thread - 1) / (32 * per_thread) * 32, 512));
   const auto launch = [&](Scale scale, int64_t blocks) {
     const Kernel kernel = p.bf16 ? with_source<true>(p, scale) : with_source<false>(p, scale);
     kernel<<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, stream>>>(args);
