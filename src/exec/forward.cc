@@ -10,7 +10,10 @@
 namespace octavo {
 namespace {
 
-constexpr int64_t kChunkRows = 512;  // rows that go through the blocks together
+// Rows that go through the blocks together: few enough that what lies between two linears of a small model stays in L2 (256 instead
+// of 512 rows: SmolLM2-135M prefill by int8 5 % faster, SmolLM2-1.7B 6 %), many enough that reading the weights of a large one
+// costs little beside multiplying with them.
+constexpr int64_t kChunkRows = 256;
 constexpr int64_t kHeadRows = 128;   // logit rows handed over together
 
 }  // namespace
