@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks and times the Hopper kernels on a machine with an H100:
-#   tools/gpu_check.sh [check] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench]     (no word: check bench)
+#   tools/gpu_check.sh [check] [repeats] [huge] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench]     (no word: check bench)
 # OCTAVO_CUDA_CHECK names a built octavo_cuda_check; without it the program is built in build-gpu (cmake, ninja, nvcc).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -19,21 +19,27 @@ status=0
 for what in "$@"; do
   printf '\n== %s (%s s so far)\n' "$what" "$SECONDS"
   case $what in
-    check) timeout 240 "$program" check || status=1 ;;
+    check) timeout 600 "$program" check || status=1 ;;
+    repeats | huge) timeout 120 "$program" "$what" || status=1 ;;
     sanitize)
       for tool in memcheck racecheck initcheck synccheck; do
         echo "-- $tool"
-        timeout 120 compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" check quick 2>&1 | tail -8
-        [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+        for part in 0 1 2 3 4 5 6 7 8 9; do  # a few schemes at a time: racecheck is slow
+          timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" check quick part $part 10 2>&1 | tail -4
+          [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+        done
       done ;;
     sweep)
       timeout 200 "$program" bench w4a16-g128 sweep || status=1
       timeout 200 "$program" bench w8a16 sweep || status=1 ;;
     bench)
       timeout 200 "$program" bench w4a16-g128 rival || status=1
-      timeout 100 "$program" bench w4a16-g128 early || status=1
+      timeout 100 "$program" bench w4a16-g128 alone || status=1
       timeout 100 "$program" bench w8a16 || status=1
-      timeout 100 "$program" bench w8a16 early || status=1 ;;
+      timeout 100 "$program" bench w8a16 alone || status=1
+      for scheme in w4a16-g128 w8a16; do
+        timeout 100 "$program" bench $scheme shape=1280x4544,13696x4096 m=1,2,8,9,16,17,32,33,64,65,128,129,256,257,512 || status=1
+      done ;;
     w8a8) timeout 240 "$program" w8a8 check huge || status=1 ;;
     w8a8-sanitize)
       for tool in memcheck racecheck initcheck synccheck; do

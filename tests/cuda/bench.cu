@@ -100,7 +100,7 @@ struct Bench {
   Bench(const QuantScheme& scheme, bool is_bf16, int64_t n, int64_t k, int64_t most)
       : layout(woq_layout(scheme, n, k)), bf16(is_bf16), copies(copies_out_of_l2(static_cast<double>(layout.bytes))),
         packed((layout.bytes + 127) / 128 * 128 * static_cast<size_t>(copies)), x(static_cast<size_t>(most * k * 2)), y(static_cast<size_t>(most * n * 2)), workspace(32 << 20) {
-    CUDA_CHECK(cudaMemset(workspace.as(), 0, kWoqFlagBytes));
+    CUDA_CHECK(cudaMemset(workspace.as(), 0xff, workspace.size()));
     // Random codes; real scales, packed on the GPU from random row-major codes.
     QTensor shape;
     shape.scheme = scheme;
@@ -147,22 +147,22 @@ std::vector<WoqPlan> candidates(const WoqProblem& problem) {
   std::vector<WoqPlan> shapes, plans;
   if (m <= 16)
     for (const int cluster : {1, 2, 4})
-      for (const auto& [warps, k_warps] : {std::pair{8, 8}, {8, 4}, {16, 16}, {16, 8}})
+      for (const int k_warps : {8, 4, 2})
         if (cluster * k_warps * 2 <= problem.layout.chunks)
-          shapes.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = m <= 8 ? 8 : 16, .cluster = cluster, .clusters = std::min(132 / cluster, problem.layout.strips), .warps = warps, .k_warps = k_warps});
+          shapes.push_back({.kind = WoqPlan::Kind::kSmall, .tokens = m <= 8 ? 8 : 16, .cluster = cluster, .clusters = std::min(132 / cluster, problem.layout.strips), .k_warps = k_warps});
   for (const int rows : {128, 256})
-    for (const int tokens : {16, 32, 64, 128}) {
-      if ((tokens > 16 && tokens >= 2 * m) || (tokens < 128 && tokens * 2 < m)) continue;
+    for (const int tokens : {8, 16, 32, 64, 128}) {
+      if (tokens >= std::max<int64_t>(2 * m, 16) || (tokens < 128 && tokens * 2 < m)) continue;
       shapes.push_back({.kind = WoqPlan::Kind::kTile, .tokens = tokens, .rows = rows});
     }
   for (WoqPlan plan : shapes) {
     for (const int bytes : {kHalf, kWhole}) {
       plan.stages = most_stages(problem, plan, bytes);
-      if (plan.stages == 0 || (bytes == kWhole && plan.kind == WoqPlan::Kind::kTile && plan.tokens <= 64 && plan.rows == 128)) continue;
-      if (bytes == kHalf && plan.kind == WoqPlan::Kind::kTile && (plan.tokens > 64 || plan.rows == 256)) continue;
+      const bool shares = plan.tokens <= (plan.rows == 128 ? 64 : 16);  // the SM with the next kernel
+      if (plan.stages == 0 || (plan.kind == WoqPlan::Kind::kTile && shares != (bytes == kHalf))) continue;
       plan.early_weights = true;
-      for (const int late : {0, 2, 4, 8, 1000}) {
-        if (m > 16 && (late == 2 || late == 8)) continue;
+      for (const int late : {0, 1, 2, 4, 8, 1000}) {
+        if (m > 16 && (late == 2 || late == 8 || late == 1)) continue;
         if (m > 128 && late == 1000) continue;
         plan.late = late;
         plans.push_back(plan);

@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
-  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [probe] [alone] [rival] [brief] |\n"
+  std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [alone] [rival] [top=N] [m=M,...] [shape=NxK,...] [csv=FILE] |\n"
                        "  w8a8 check [quick] [gemm] [huge] | w8a8 bench [early] [row-major] [rival] [fast] [sweep=FILE] [neighbours] [quantize]\n");
   return 2;
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "kernels/cuda/woq_linear.h"
 #include "kernels/cuda/woq_small.cuh"
+#include "kernels/cuda/woq_stream.cuh"
 #include "kernels/cuda/woq_table.h"
 #include "kernels/cuda/woq_tile.cuh"
 
@@ -32,11 +33,11 @@ SmallShared small_shared(const WoqProblem& problem, const WoqPlan& plan) {
   SmallShared out;
   // 16 bytes more than the slice: consecutive tokens start 4 banks apart, so ldmatrix meets no conflict.
   out.x_stride = max_slice(layout.chunks, plan.cluster) * kChunkCols * 2 + 16;
-  out.stage_bytes = round_up(layout.record_bytes, 128);
+  out.stage_bytes = round_up(small_stage_records(layout.bits) * layout.record_bytes, 128);
   out.ring_at = round_up(out.x_stride * tokens, 128);
-  out.sums_at = out.ring_at + plan.warps * plan.stages * out.stage_bytes;
-  out.barriers_at = out.sums_at + 2 * plan.warps * tokens * kSumStride * 4;
-  out.bytes = out.barriers_at + plan.warps * plan.stages * 8;
+  out.sums_at = out.ring_at + kWarps * plan.stages * out.stage_bytes;
+  out.barriers_at = out.sums_at + 2 * kWarps * tokens * kSumStride * 4;
+  out.bytes = out.barriers_at + 16 + kWarps * plan.stages * 8;
   return out;
 }
 struct TileShared {
@@ -46,7 +47,7 @@ TileShared tile_shared(const WoqLayout& layout, const WoqPlan& plan) {
   TileShared out;
   out.stage_bytes = round_up(plan.tokens * 256 + plan.rows / kStripRows * layout.record_bytes, 1024);
   out.staging_at = plan.stages * out.stage_bytes;
-  out.barriers_at = out.staging_at + tile_staging_bytes(plan.rows / 128);
+  out.barriers_at = out.staging_at + (plan.tokens <= 16 ? stream_staging_bytes(plan.rows / 128, plan.tokens) : tile_staging_bytes(plan.rows / 128));
   out.bytes = out.barriers_at + plan.stages * 16;
   return out;
 }
@@ -70,7 +71,7 @@ const void* kernel_of(const WoqProblem& problem, const WoqPlan& plan) {
   const WoqLayout& layout = problem.layout;
   const int groups = std::max(layout.groups, 1);
   if (plan.kind == WoqPlan::Kind::kSmall)
-    return problem.bf16 ? woq_small_bf16(layout.bits, groups, plan.tokens, plan.warps) : woq_small_f16(layout.bits, groups, plan.tokens, plan.warps);
+    return plan.tokens != 8 ? nullptr : problem.bf16 ? woq_small_bf16(layout.bits, groups) : woq_small_f16(layout.bits, groups);
   return woq_tile(problem.bf16, layout.bits, layout.groups, plan.rows, plan.tokens);
 }
 
@@ -116,9 +117,9 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
   if (!aligned(o.packed, 128) || !aligned(o.x, 16) || !aligned(o.y, 16) || o.packed == nullptr || o.x == nullptr || o.y == nullptr)
     fail(Code::kUsage, "weight-only linear: weights must be aligned to 128 bytes, x and y to 16");
   const bool small = plan.kind == WoqPlan::Kind::kSmall;
-  const bool small_fits = problem.m <= plan.tokens && is_power_of_two_upto(plan.warps, 16) && plan.warps >= 8 && plan.clusters >= 1 &&
-                          is_power_of_two_upto(plan.k_warps, plan.warps) && is_power_of_two_upto(plan.cluster, 8) && plan.cluster <= layout.chunks;
-  if (!woq_fits(problem, plan) || plan.stages < 2 || (small ? !small_fits : plan.ctas < 1 || plan.ctas * 4 > static_cast<int>(kWoqFlagBytes)))
+  const bool small_fits = problem.m <= plan.tokens && plan.clusters >= 1 &&
+                          is_power_of_two_upto(plan.k_warps, kWarps) && is_power_of_two_upto(plan.cluster, 8) && plan.cluster <= layout.chunks;
+  if (!woq_fits(problem, plan) || plan.stages < 2 || (small ? !small_fits : plan.ctas < 1))
     fail(Code::kUsage, "weight-only linear: plan cannot run: ", plan.describe());
   if (woq_workspace_bytes(problem, plan) != 0 && (o.workspace == nullptr || !aligned(o.workspace, 128)))
     fail(Code::kUsage, "weight-only linear: plan ", plan.describe(), " needs a workspace aligned to 128 bytes");
@@ -128,17 +129,19 @@ void check_operands(const WoqProblem& problem, const WoqPlan& plan, const WoqOpe
 
 std::string WoqPlan::describe() const {
   const std::string start = early_weights ? cat(" l", late) : " alone";
-  if (kind == Kind::kSmall) return cat("small t", tokens, " c", cluster, "x", clusters, " w", warps, "/", k_warps, " s", stages, start);
+  if (kind == Kind::kSmall) return cat("small t", tokens, " c", cluster, "x", clusters, " k", k_warps, " s", stages, start);
   return cat("tile ", rows, "x", tokens, " g", ctas, " s", stages, start);
 }
 
 uint64_t woq_workspace_bytes(const WoqProblem& problem, const WoqPlan& plan) {
   if (plan.kind == WoqPlan::Kind::kSmall) return 0;
   const TileGrid grid = tile_grid(problem, plan);
-  return grid.split == 0 ? 0 : kWoqFlagBytes + static_cast<uint64_t>(grid.ctas) * static_cast<uint64_t>(plan.rows) * static_cast<uint64_t>(plan.tokens) * 4;
+  return grid.split == 0 ? 0 : static_cast<uint64_t>(grid.ctas) * static_cast<uint64_t>(plan.rows) * static_cast<uint64_t>(plan.tokens) * 4;
 }
 
 bool woq_fits(const WoqProblem& problem, const WoqPlan& plan) {
+  // With 128 rows two teams of warps take turns at the stages: an even number keeps each to its own.
+  if (plan.kind == WoqPlan::Kind::kTile && plan.tokens <= 16 && plan.rows == 128 && plan.stages % 2 != 0) return false;
   return kernel_of(problem, plan) != nullptr && woq_shared_bytes(problem, plan) <= kSharedLimit;
 }
 
@@ -149,20 +152,34 @@ int woq_shared_bytes(const WoqProblem& problem, const WoqPlan& plan) {
 // Rules read off the sweep in docs/perf.md; they look at m only through the tile.
 WoqPlan woq_choose(const WoqProblem& problem) {
   const WoqLayout& layout = problem.layout;
+  const int64_t m = problem.m;
+  const bool fine_groups = layout.groups > 1, wide = layout.n > 16384;
+  const bool short_work = layout.strips <= kSms && layout.chunks <= 32;  // at most a strip of 4096 columns for each SM
   WoqPlan plan;
-  if (problem.m <= 8) {
-    plan = {.kind = WoqPlan::Kind::kSmall, .tokens = 8, .cluster = problem.m * layout.k > 4 * 4096 ? 2 : 1, .warps = 8, .k_warps = 8};
-    while (plan.cluster > layout.chunks) plan.cluster /= 2;
-    plan.clusters = std::min(kSms / plan.cluster, static_cast<int>(layout.strips));
-    while (plan.k_warps > 1 && layout.chunks / plan.cluster < plan.k_warps) plan.k_warps /= 2;
-    plan.late = 4;
-    for (plan.stages = 8; plan.stages >= 2; --plan.stages)
-      if (small_shared(problem, plan).bytes <= kHalfShared) return plan;
+  const auto fill = [&](int bytes) {  // as many stages as fit
+    for (plan.stages = 12; plan.stages >= 2; --plan.stages)
+      if (woq_fits(problem, plan) && woq_shared_bytes(problem, plan) <= bytes) return true;
+    return false;
+  };
+  const bool small = layout.bits == 8 ? m <= 4 : m == 1 ? layout.chunks <= 32 : m <= 4 && short_work;
+  if (small) {
+    const bool alone = layout.strips <= kSms;  // a strip for each CTA
+    plan = {.kind = WoqPlan::Kind::kSmall, .tokens = 8, .clusters = std::min(kSms, static_cast<int>(layout.strips))};
+    plan.k_warps = layout.bits == 8 ? (alone ? 8 : 4) : short_work ? 4 : 8;
+    plan.late = layout.bits == 8 ? (alone ? 8 : 4) : 1;
+    while (plan.k_warps > 1 && layout.chunks < plan.k_warps) plan.k_warps /= 2;
+    // Eight bits and more than a strip for each CTA: a ring of the whole shared memory gains more than the next kernel's CTA.
+    if (fill(layout.bits == 8 && !short_work ? kSharedLimit : kHalfShared)) return plan;
   }
-  plan = {.kind = WoqPlan::Kind::kTile, .tokens = problem.m <= 16 ? 16 : problem.m <= 32 ? 32 : problem.m <= 64 ? 64 : 128, .late = 4};
-  plan.rows = problem.m > 64 && layout.n > 4096 && layout.groups <= 1 ? 256 : 128;
-  const int most = plan.tokens <= 64 ? kHalfShared : kSharedLimit;
-  for (plan.stages = 8; plan.stages > 2 && tile_shared(layout, plan).bytes > most;) --plan.stages;
+  plan = {.kind = WoqPlan::Kind::kTile, .tokens = m <= 8 ? 8 : m <= 16 ? 16 : m <= 32 ? 32 : m <= 64 ? 64 : 128};
+  if (short_work && (plan.tokens == 16 || plan.tokens == 32)) plan.tokens /= 2;
+  if (short_work && m > 64 && m <= 128) plan.tokens = 64;
+  if (fine_groups && plan.tokens == 32) plan.tokens = 64;  // no such kernel
+  const bool tall = m > 256 ? layout.n > 4096 || m > 512 : m > 128 ? wide : layout.bits == 8 && m > 16 && m <= 64 && wide;
+  if (tall && !fine_groups) plan.rows = 256;
+  plan.late = m <= 8 && short_work ? 4 : m <= 16 && short_work && layout.bits == 4 ? 1000 : m <= 16 ? 8 : m > 256 ? 0 : (layout.bits == 8 && m <= 64) || (short_work && m <= 32) ? 1000 : 4;
+  const bool shares = plan.tokens <= (plan.rows == 128 ? 64 : 16);  // the SM with the next kernel
+  if (!fill(shares ? kHalfShared : kSharedLimit)) fail(Code::kUnsupported, "weight-only linear: no plan for ", layout.n, " x ", layout.k);
   return plan;
 }
 
@@ -221,7 +238,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
     args.sums_at = static_cast<uint32_t>(shared.sums_at);
     args.barriers_at = static_cast<uint32_t>(shared.barriers_at);
     config.gridDim = dim3(static_cast<unsigned>(plan.clusters * plan.cluster));
-    config.blockDim = dim3(static_cast<unsigned>(plan.warps * 32));
+    config.blockDim = dim3(static_cast<unsigned>(kWarps * 32));
     void* arguments[] = {&args};
     launch(shared.bytes, arguments);
     return;
@@ -233,8 +250,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   args.packed = static_cast<const uint8_t*>(operands.packed);
   args.bias = operands.bias;
   args.y = operands.y;
-  args.flags = static_cast<uint32_t*>(operands.workspace);
-  args.partials = reinterpret_cast<float*>(static_cast<uint8_t*>(operands.workspace) + kWoqFlagBytes);
+  args.partials = static_cast<uint32_t*>(operands.workspace);
   args.ldy = operands.ldy;
   args.n = layout.n;
   args.tail = layout.tail;
@@ -243,6 +259,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   args.chunks = layout.chunks;
   args.code_bytes = layout.code_bytes;
   args.record_bytes = layout.record_bytes;
+  args.groups = layout.groups;
   args.has_zeros = layout.has_zeros;
   args.scale_is_bf16 = layout.scale_is_bf16;
   args.stages = plan.stages;

@@ -23,15 +23,14 @@ struct WoqProblem {
 // How to run it; printable, and open to override: woq_run checks it. Made without device memory or a context switch.
 struct WoqPlan {
   enum class Kind : uint8_t { kSmall, kTile } kind = Kind::kSmall;
-  int tokens = 8;        // tile along m. kSmall: 8, 16; kTile: 16, 32, 64, 128
+  int tokens = 8;        // tile along m. kSmall: 8; kTile: 8, 16 (woq_stream.cuh), 32, 64, 128 (woq_tile.cuh)
   int rows = 128;        // kTile: tile along n, 128 or 256
-  int stages = 4;        // of the pipeline (kSmall: per warp)
+  int stages = 4;        // of the pipeline (kSmall: of each warp)
   int ctas = 132;        // kTile: CTAs in the grid
   int cluster = 1;       // kSmall: CTAs that split k: 1, 2, 4, 8
   int clusters = 1;      // kSmall: clusters in the grid
-  int warps = 8;         // kSmall: warps of a CTA, 8 or 16
-  int k_warps = 1;       // kSmall: warps that split k inside a CTA
-  int late = 0;          // the next kernel of the stream may start when so many records (of a warp) or chunks are left to fetch
+  int k_warps = 1;       // kSmall: of the 8 warps of a CTA, those that split k: 1, 2, 4, 8
+  int late = 0;          // the next kernel of the stream may start when so many stages are left to fetch
   // Read weights while the kernel before it in the stream still runs (programmatic launch). That kernel must not write
   // them; woq_pack_gpu takes care of that for its own.
   bool early_weights = true;
@@ -49,11 +48,10 @@ struct WoqOperands {
   const void* bias = nullptr;    // [n] or nullptr
   void* y = nullptr;             // [m, n], row stride ldy (a multiple of 8), 16-byte aligned
   int64_t ldx = 0, ldy = 0;
-  // woq_workspace_bytes, 128-byte aligned; its first kWoqFlagBytes are zeroed once before the first run, and each run leaves
-  // them so. Any plan may use it after any other; runs that may overlap need one each.
+  // woq_workspace_bytes, 128-byte aligned, every byte set to 0xff before the first run; each run leaves it so. Any plan may
+  // use it after any other; runs that may overlap need one each.
   void* workspace = nullptr;
 };
-constexpr uint64_t kWoqFlagBytes = 1024;
 // Throws kUsage for operands or a plan that cannot run, kUnavailable-like codes for CUDA errors at launch.
 void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& operands, Stream stream);
 

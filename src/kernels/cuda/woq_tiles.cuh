@@ -1,0 +1,209 @@
+// What the kernels by tiles share: their arguments, how the work is dealt out, and the warps that fetch.
+//
+// The grid takes equal shares of the work: whole tiles, and a share of the chunks (128 columns) of the tiles that would not
+// fill the last round. A tile that several CTAs share is finished by the last of them in the order of k: the others leave
+// f32 sums in the workspace. A CTA starts with what it gives away and waits only for CTAs before it, so the waiting ends
+// whatever number of CTAs is resident; the order of the sums is fixed. Before and after each kernel every word of the
+// workspace is kNothing; a word that is not has arrived. So no fence is needed, which would wait for all copies in flight.
+#pragma once
+#include "kernels/cuda/device/ptx.cuh"
+#include "kernels/cuda/woq_layout.h"
+
+namespace octavo::cuda {
+
+struct TileArgs {
+  const uint8_t* packed;
+  const void* bias;
+  void* y;
+  uint32_t* partials;  // a tile of sums for each CTA
+  int64_t ldy, n;
+  uint64_t tail, tail_zeros;
+  int32_t m, chunks, code_bytes, record_bytes, groups, has_zeros, scale_is_bf16;
+  int32_t stages, stage_bytes, tiles, split_tiles, row_tiles, token_tiles, raster;
+  int32_t late;  // chunks left to fetch when the next kernel may start
+  uint32_t staging_at, barriers_at;
+};
+
+constexpr int kTileThreads = 384;  // four warps fetch, eight multiply
+
+// The work of a CTA, in order: chunks [begin, end) of a tile.
+struct Segment {
+  int tile, begin, end;
+};
+// First of the chunks of the split tiles that belong to CTA `cta`.
+__device__ __forceinline__ int split_start(const TileArgs& args, int cta) {
+  return static_cast<int>(static_cast<int64_t>(args.split_tiles) * args.chunks * cta / static_cast<int>(gridDim.x));
+}
+struct Walk {
+  int low, high, next_tile;
+  __device__ __forceinline__ explicit Walk(const TileArgs& args)
+      : low(split_start(args, static_cast<int>(blockIdx.x))), high(split_start(args, static_cast<int>(blockIdx.x) + 1)),
+        next_tile(args.split_tiles + static_cast<int>(blockIdx.x)) {}
+  __device__ __forceinline__ bool next(const TileArgs& args, Segment& out) {
+    if (high > low) {
+      out.tile = (high - 1) / args.chunks;
+      const int start = out.tile * args.chunks, from = max(low, start);
+      out.begin = from - start;
+      out.end = high - start;
+      high = from;
+      return true;
+    }
+    if (next_tile >= args.tiles) return false;
+    out = {next_tile, 0, args.chunks};
+    next_tile += static_cast<int>(gridDim.x);
+    return true;
+  }
+  __device__ __forceinline__ int chunks_left(const TileArgs& args) const {
+    const int grid = static_cast<int>(gridDim.x);
+    return high - low + (next_tile < args.tiles ? (args.tiles - 1 - next_tile) / grid + 1 : 0) * args.chunks;
+  }
+};
+// Tiles that run at the same time are neighbours in both directions: bands of `raster` token tiles, rows within.
+__device__ __forceinline__ int2 tile_place(const TileArgs& args, int tile) {
+  const int band_tiles = args.raster * args.row_tiles, band = tile / band_tiles, in_band = tile % band_tiles;
+  const int width = min(args.raster, args.token_tiles - band * args.raster);
+  return {in_band / width, band * args.raster + in_band % width};
+}
+
+// The work of one of the four warps that fetch, for tiles of 32 kStrips rows of w x kTokens rows of x. Warps 0 to 2 fetch
+// strips by bulk copies, warp 3 x by tensor copies in the 128-byte swizzle. It alone waits for the kernel before this one
+// in the stream. A stage: x in two halves of [kTokens][64], then the records of the strips.
+template <int kStrips, int kTokens>
+__device__ __forceinline__ void tile_fetch(const TileArgs& args, const CUtensorMap& x_map, uint32_t base, int warp) {
+  using namespace ptx;
+  constexpr uint32_t kXBytes = kTokens * 256, kHalfX = kTokens * 128;
+  const uint32_t full = base + args.barriers_at, empty = full + static_cast<uint32_t>(args.stages) * 8;
+  const uint32_t bytes = static_cast<uint32_t>(args.record_bytes);
+  struct Cursor {
+    Walk walk;
+    int chunk, end, token0, strips;  // strips: of the tile (the last tile of 256 rows may have 4)
+    const uint8_t* from;
+    bool more;
+    __device__ __forceinline__ Cursor(const TileArgs& a, int first_strip) : walk(a) { enter(a, first_strip); }
+    __device__ __forceinline__ void enter(const TileArgs& a, int first_strip) {
+      Segment at;
+      more = walk.next(a, at);
+      if (!more) return;
+      const int2 place = tile_place(a, at.tile);
+      const int64_t strip = static_cast<int64_t>(place.x) * kStrips;
+      chunk = at.begin;
+      end = at.end;
+      token0 = place.y * kTokens;
+      from = a.packed + static_cast<uint64_t>((strip + first_strip) * a.chunks + chunk) * static_cast<uint64_t>(a.record_bytes);
+      strips = static_cast<int>(min(static_cast<int64_t>(kStrips), (a.n + 127) / 128 * 4 - strip));
+    }
+    __device__ __forceinline__ void advance(const TileArgs& a, int first_strip) {
+      from += a.record_bytes;
+      if (++chunk == end) enter(a, first_strip);
+    }
+  };
+  const bool leader = elect_one();
+  const int strip0 = warp < 3 ? warp : 0;
+  const auto fetch = [&](const Cursor& c, int stage) {
+    const uint32_t to = base + static_cast<uint32_t>(stage * args.stage_bytes), barrier = full + static_cast<uint32_t>(stage) * 8;
+    if (!leader) return;
+    if (warp == 3) {
+      barrier_expect(barrier, kXBytes);
+      tensor_copy(to, &x_map, c.chunk * kChunkCols, c.token0, barrier);
+      tensor_copy(to + kHalfX, &x_map, c.chunk * kChunkCols + 64, c.token0, barrier);
+    } else {
+      barrier_expect(barrier, bytes * static_cast<uint32_t>((c.strips - warp + 2) / 3));
+#pragma unroll
+      for (int i = 0; i < (kStrips + 2) / 3; ++i)
+        if (warp + 3 * i < c.strips)
+          bulk_copy(to + kXBytes + static_cast<uint32_t>(warp + 3 * i) * bytes, c.from + static_cast<uint64_t>(args.chunks) * static_cast<uint32_t>(3 * i) * bytes, bytes, barrier);
+    }
+  };
+  Cursor cursor(args, strip0);
+  int stage = 0, left = Walk(args).chunks_left(args);
+  uint32_t parity = 1;  // the first round finds the stages empty
+  if (warp == 3) wait_for_previous_kernel();
+  if (warp == 3 && left <= args.late) let_next_kernel_start();
+  while (cursor.more) {
+    barrier_wait(empty + static_cast<uint32_t>(stage) * 8, parity);
+    fetch(cursor, stage);
+    cursor.advance(args, strip0);
+    if (--left == args.late && warp == 3) let_next_kernel_start();
+    if (++stage == args.stages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+}
+
+// Called by all threads first: a stage is full after four arrivals of the fetching warps and empty after `readers`.
+__device__ __forceinline__ void tile_barriers(const TileArgs& args, const CUtensorMap& x_map, uint32_t base, uint32_t readers) {
+  using namespace ptx;
+  if (threadIdx.x == 0) {
+    prefetch_map(&x_map);
+    for (int stage = 0; stage < args.stages; ++stage) {
+      barrier_init(base + args.barriers_at + static_cast<uint32_t>(stage) * 8, 4);
+      barrier_init(base + args.barriers_at + static_cast<uint32_t>(args.stages + stage) * 8, readers);
+    }
+    fence_barrier_init();
+  }
+  __syncthreads();
+}
+
+constexpr uint32_t kNothing = 0xffffffffu;  // a NaN that no sum is: a sum of this pattern is left as another NaN
+
+__device__ __forceinline__ uint32_t something(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  return bits == kNothing ? 0x7fffffffu : bits;
+}
+// Leaves the sums of a segment for the CTA that finishes the tile. `thread` of `threads`.
+template <int kBlocks, int kSums>
+__device__ __forceinline__ void tile_give(const TileArgs& args, const float (&sum)[kBlocks][kSums], int thread, int threads) {
+  uint4* to = reinterpret_cast<uint4*>(args.partials) + static_cast<int64_t>(blockIdx.x) * (kBlocks * kSums / 4 * threads) + thread;
+#pragma unroll
+  for (int block = 0; block < kBlocks; ++block)
+#pragma unroll
+    for (int i = 0; i < kSums; i += 4)
+      ptx::store_relaxed16(to + (block * kSums + i) / 4 * threads, make_uint4(something(sum[block][i]), something(sum[block][i + 1]), something(sum[block][i + 2]), something(sum[block][i + 3])));
+}
+// Adds what CTAs before this one leave of the tile, from the nearest on, and clears its place.
+template <int kBlocks, int kSums>
+__device__ __forceinline__ void tile_take(const TileArgs& args, const Segment& seg, float (&sum)[kBlocks][kSums], int thread, int threads) {
+  // As many words in flight as registers allow: quads of four for each of several CTAs.
+  constexpr int kQuads = kBlocks * kSums / 4, kBatch = kQuads < 8 ? kQuads : 8, kCtas = 8 / kBatch;
+  const int start = seg.tile * args.chunks;
+  for (int cta = static_cast<int>(blockIdx.x), open = seg.begin; open > 0;) {
+    int many = 0;
+    for (; many < kCtas && open > 0; ++many) open = max(split_start(args, cta - many - 1) - start, 0);
+    cta -= many;
+    // The CTAs cta + many - 1, ..., cta, from the nearest on.
+    uint4* from = reinterpret_cast<uint4*>(args.partials) + static_cast<int64_t>(cta) * (kQuads * threads) + thread;
+#pragma unroll
+    for (int quad = 0; quad < kQuads; quad += kBatch) {
+      uint4 part[kCtas][kBatch];
+      bool missing;
+      do {
+        missing = false;
+#pragma unroll
+        for (int of = 0; of < kCtas; ++of)
+#pragma unroll
+          for (int i = 0; i < kBatch; ++i) {
+            part[of][i] = {};
+            if (of < many) part[of][i] = ptx::load_relaxed16(from + ((many - 1 - of) * kQuads + quad + i) * threads);
+          }
+#pragma unroll
+        for (int of = 0; of < kCtas; ++of)
+#pragma unroll
+          for (int i = 0; i < kBatch; ++i)
+            missing |= part[of][i].x == kNothing || part[of][i].y == kNothing || part[of][i].z == kNothing || part[of][i].w == kNothing;
+      } while (missing);
+#pragma unroll
+      for (int of = 0; of < kCtas; ++of) {
+        if (of >= many) break;
+#pragma unroll
+        for (int i = 0; i < kBatch; ++i) {
+          ptx::store_relaxed16(from + ((many - 1 - of) * kQuads + quad + i) * threads, make_uint4(kNothing, kNothing, kNothing, kNothing));
+          float* to = &sum[(quad + i) * 4 / kSums][(quad + i) * 4 % kSums];
+          to[0] += __uint_as_float(part[of][i].x), to[1] += __uint_as_float(part[of][i].y), to[2] += __uint_as_float(part[of][i].z), to[3] += __uint_as_float(part[of][i].w);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace octavo::cuda
