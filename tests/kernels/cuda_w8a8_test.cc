@@ -86,5 +86,36 @@ TEST(W8a8Choose, GivesAPlanThatFitsForEveryShape) {
         }
 }
 
+TEST(W8a8Fits, RefusesWhatTheKernelCannotRun) {
+  const W8a8Problem problem{.layout = w8a8_layout(4096, 4096), .m = 300};
+  const W8a8Plan good{.tokens = 64, .row_tiles = 32, .share = 2, .splits = 2, .depth = 2, .stages = 4, .clusters = 32};
+  const auto with = [&](auto change) {
+    W8a8Plan plan = good;
+    change(plan);
+    return w8a8_fits(problem, plan);
+  };
+  EXPECT_TRUE(w8a8_fits(problem, good)) << good.describe();
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.tokens = 48; }));       // no such kernel
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.row_tiles = 33; }));    // not a multiple of share
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.row_tiles = 30; }));    // more than 128 rows in a tile
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.tokens = 8; }));        // 8 tokens cannot be shared
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.splits = 8; }));        // 16 CTAs in a cluster
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.splits = 3; }));
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.depth = 3; }));
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.tokens = 128; }));      // wide tiles have one chunk in a stage
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.stages = 1; }));
+  EXPECT_FALSE(with([](W8a8Plan& p) { p.stages = 12; }));       // shared memory
+  EXPECT_FALSE(w8a8_fits({.layout = w8a8_layout(4096, 136), .m = 300}, {.tokens = 64, .row_tiles = 32, .splits = 4, .depth = 1, .clusters = 32}));  // two chunks in four parts
+}
+
+TEST(W8a8Choose, LooksAtTokensOnlyThroughTheTile) {
+  // Neighbouring m within a tile get one plan, so that they take the same time.
+  const auto plan = [](int64_t m) { return w8a8_choose({.layout = w8a8_layout(8192, 8192), .m = m}).describe(); };
+  EXPECT_EQ(plan(1), plan(8));
+  EXPECT_EQ(plan(9), plan(16));
+  EXPECT_EQ(plan(17), plan(32));
+  EXPECT_EQ(plan(33), plan(64));
+}
+
 }  // namespace
 }  // namespace octavo::cuda

@@ -17,7 +17,7 @@ int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); 
 // Clusters of a size that run at a time on 132 SMs in parts of 16 or 18.
 int slots(int cluster) { return cluster == 1 ? 132 : cluster == 2 ? 66 : cluster == 4 ? 32 : 16; }
 
-// Microseconds by a model whose constants were fitted to about 1,500 measured plans (docs/perf.md): over these, its choices took
+// Microseconds by a model whose constants were fitted to about 2,600 measured plans (docs/perf.md): over these, its choices took
 // 1.1 % longer than the best, in the geometric mean. It is good for ranking plans, not for predicting times.
 double cost(const W8a8Problem& problem, const W8a8Plan& plan) {
   const W8a8Layout& layout = problem.layout;

@@ -2,11 +2,12 @@
 //
 // A tile is up to 16 strips (128 rows of w) x kTokens rows of x. One producer thread keeps a ring of stages full, with one
 // tensor copy for w and one for x in a stage of `depth` chunks of 128 columns (a copy costs its thread about 100 cycles: many
-// small ones would be the bottleneck). Packed blocks are copied as they are, rows are swizzled on the way. One consumer warpgroup for each 8 strips multiplies: rows of a tile that are not
-// there are read from whatever lies behind in shared memory and their sums are dropped. CTAs of a cluster that work on
-// neighbouring row tiles load a share of x each and send it to all of them; CTAs that split k add their int32 sums through
-// distributed shared memory. Few tokens are bound by the bytes of w; many by the matrix unit.
+// small ones would be the bottleneck). Packed blocks are copied as they are, rows are swizzled on the way. A consumer
+// warpgroup for each 8 strips multiplies: rows that a tile lacks are read from whatever lies behind in shared memory, and
+// their sums are dropped. CTAs of a cluster that work on neighbouring row tiles load a share of x each and send it to all of
+// them; CTAs that split k add their int32 sums through distributed shared memory, where any order gives the same bits.
 // The end of a tile: sums to float, scales and bias, 16-bit results transposed through shared memory to rows of y.
+// Bounds: few tokens, the bytes of w; many, the matrix unit.
 #pragma once
 #include "kernels/cuda/device/ptx_tiles.cuh"
 #include "kernels/cuda/device/wgmma_s8.cuh"
@@ -41,9 +42,9 @@ constexpr int kStartBarrier = 4;  // named barriers: 1, 2 of a warpgroup, 3 of b
 
 extern __shared__ __align__(1024) uint8_t gemm_memory[];
 
-// A tile of this CTA.
 struct Tile {
-  int strip, strips, token;
+  int strip, strips;  // the first one and how many
+  int token;
 };
 
 // From the sums of a thread to y. Register 4 b + 2 h + e: row + 8 h, token 8 b + 2 (lane % 4) + e.
@@ -301,7 +302,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
     uint32_t parity = 0;
     for (int index = cluster_id; index < args.tiles; index += clusters) {
       const Tile tile = tile_at(index);
-      // What the end needs is fetched now: factors of the thread's two rows, and of up to two tokens for the shared table.
+      // What the end needs is fetched now: factors of the thread's two rows, and of up to two tokens for the table.
       const int rows_here = tile.strips * kBlockRows, first_row = group * 64 + row_in_group;
       const int64_t row = static_cast<int64_t>(tile.strip) * kBlockRows + first_row;
       const bool live[2] = {first_row < rows_here, first_row + 8 < rows_here};
@@ -314,9 +315,9 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
           if (args.x_scales != nullptr) w_scale[i] = args.w_scales[args.w_one_scale ? 0 : at];
           if (args.x_zeros != nullptr) w_sum[i] = args.w_sums[at];
           if (args.bias != nullptr)
-            bias[i] = args.output == 0   ? __half2float(static_cast<const __half*>(args.bias)[at])
-                      : args.output == 1 ? __bfloat162float(static_cast<const __nv_bfloat16*>(args.bias)[at])
-                                         : static_cast<const float*>(args.bias)[at];
+            bias[i] = args.output == static_cast<int32_t>(W8a8Output::kF16)    ? __half2float(static_cast<const __half*>(args.bias)[at])
+                      : args.output == static_cast<int32_t>(W8a8Output::kBF16) ? __bfloat162float(static_cast<const __nv_bfloat16*>(args.bias)[at])
+                                                                               : static_cast<const float*>(args.bias)[at];
         }
         const int token = thread + 128 * i;
         if (token < kTokens && tile.token + token < args.m) {
@@ -391,7 +392,8 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
         named_barrier(1 + group, 128);
       }
       const EndOfTile<kTokens> end{.args = args, .tile = tile, .w_scale = {w_scale[0], w_scale[1]}, .bias = {bias[0], bias[1]},
-                                   .w_sum = {w_sum[0], w_sum[1]}, .row = row, .live = {live[0], live[1]}, .factors = factors, .dump = dump, .split = split, .peer = peer, .group = group};
+                                   .w_sum = {w_sum[0], w_sum[1]}, .row = row, .live = {live[0], live[1]}, .factors = factors,
+                                   .dump = dump, .split = split, .peer = peer, .group = group};
       end.run(sum);
       if (args.splits == 1) named_barrier(1 + group, 128);  // the table and both buffers are free again
     }

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernels/cuda/device/ptx.cuh"
 #include "kernels/cuda/w8a8_quantize.h"
 
 namespace octavo::cuda {
@@ -136,6 +137,7 @@ __device__ uint32_t codes_of(const float (&v)[4], const Grid& grid) {
 template <bool kBF16, ActSource kSource, ActCode kCode, Scale kScale>
 __global__ void __launch_bounds__(512) quantize_kernel(const QuantizeArgs args) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+  ptx::let_next_kernel_start();  // a product that reads its weights early may do so now
   Grid grid{};
   if constexpr (kScale == Scale::kStatic) grid = grid_of(args.scales[0], args.zero_points ? static_cast<float>(args.zeros[0]) : 0.0f, args.zero_points);
   if constexpr (kScale == Scale::kAll) {
