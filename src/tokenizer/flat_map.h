@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/error.h"
+
 namespace octavo::tok {
 
 template <class Value>
@@ -21,7 +23,8 @@ class FlatMap {
   Value& operator[](uint64_t key) {
     if ((size_ + 1) * 2 > slots_.size()) rehash(slots_.size() * 2);
     size_t slot = hash(key) & mask_;
-    while (slots_[slot].key != key) {
+    for (size_t steps = 0; slots_[slot].key != key; ++steps) {
+      if (steps > kMostSteps) fail(Code::kInvalid, "tokenizer: more than ", kMostSteps, " entries share a hash");
       if (slots_[slot].key == kFree) {
         slots_[slot].key = key;
         ++size_;
@@ -34,6 +37,7 @@ class FlatMap {
   size_t size() const { return size_; }
 
  private:
+  static constexpr size_t kMostSteps = 4096;       // ordinary entries need some dozens: more are a file made to be slow
   static constexpr uint64_t kFree = ~uint64_t{0};  // never a key: ids and nodes stay below 2^31
   struct Slot {
     uint64_t key = kFree;

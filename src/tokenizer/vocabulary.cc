@@ -7,9 +7,18 @@
 
 namespace octavo::tok {
 
+namespace {
+
+// Half-empty tables of ordinary texts have runs of some dozens; longer ones are a file made to be slow.
+constexpr size_t kMostSteps = 4096;
+
+size_t home_of(std::string_view text, size_t mask) { return std::hash<std::string_view>{}(text)&mask; }
+
+}  // namespace
+
 size_t Vocabulary::slot_of(std::string_view text) const {
   const size_t mask = slots_.size() - 1;
-  size_t slot = std::hash<std::string_view>{}(text)&mask;
+  size_t slot = home_of(text, mask);
   while (slots_[slot] != kFree && texts_[static_cast<size_t>(slots_[slot])] != text) slot = (slot + 1) & mask;
   return slot;
 }
@@ -41,6 +50,8 @@ void Vocabulary::add(std::string text, int64_t id, bool unique_texts) {
   const size_t slot = slot_of(text);
   if (slots_[slot] != kFree && unique_texts)
     fail(Code::kInvalid, "vocabulary: token ", quoted(text), " has two ids, ", slots_[slot], " and ", id);
+  if (((slot - home_of(text, slots_.size() - 1)) & (slots_.size() - 1)) > kMostSteps)
+    fail(Code::kInvalid, "vocabulary: more than ", kMostSteps, " tokens share the hash of ", quoted(text));
   if (slots_[slot] == kFree) ++used_;
   texts_[index] = std::move(text);
   present_[index] = true;
