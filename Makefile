@@ -3,7 +3,8 @@
 # make demo       a real model read, quantized, judged and talking, from a fresh machine
 # make test       everything CI runs
 # make quick      unit tests only, for while you work
-.PHONY: all deps demo test quick bench format lint clean
+# make bench-cpu  products and models on this CPU beside its ceilings, oneDNN and llama.cpp (installs and builds the rivals)
+.PHONY: all deps demo test quick bench bench-cpu format lint clean
 all: build/build.ninja
 	cmake --build build
 
@@ -28,6 +29,9 @@ quick: all
 
 bench: all
 	build/octavo_kernel_bench
+
+bench-cpu: all
+	tools/bench_cpu.sh
 
 format:
 	clang-format -i $$(git ls-files '*.cc' '*.h' '*.inc')

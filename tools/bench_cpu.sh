@@ -1,0 +1,25 @@
+#!/bin/bash
+# What `make bench-cpu` prints: integer products against the ceilings of the same run, against oneDNN, and models and products
+# beside llama.cpp. Quiet machines give the figures; on a busy one wall clocks lie, ratios less so. Needs `make demo` once.
+#   OCTAVO_BENCH_THREADS   default: all processors
+set -euo pipefail
+cd "$(dirname "$0")/.."
+threads=${OCTAVO_BENCH_THREADS:-$(nproc)}
+grep -m1 'model name' /proc/cpuinfo
+uptime
+
+printf '\n== products against the ceilings\n'
+build/octavo_kernel_bench --int8 --threads "$threads" --scheme w4a16-g128,w8a16
+
+printf '\n== W8A8 against oneDNN (AMX left out: Octavo has no kernel for it)\n'
+if ! dpkg-query -W -f='${Status}' libdnnl-dev 2>/dev/null | grep -q 'ok installed'; then
+  root=(); [ "$(id -u)" -eq 0 ] || root=(sudo)
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libdnnl-dev >/dev/null
+  cmake -S . -B build >/dev/null
+fi
+cmake --build build --target octavo_onednn_rival >/dev/null
+ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI OMP_NUM_THREADS=$threads build/octavo_onednn_rival --threads "$threads"
+
+printf '\n== beside llama.cpp\n'
+python3 tools/compare_llamacpp.py --kernels
+python3 tools/compare_llamacpp.py
