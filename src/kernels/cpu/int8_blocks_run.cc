@@ -11,6 +11,7 @@
 namespace octavo::int8 {
 namespace {
 
+constexpr int64_t kBlockBytes = 768 << 10;  // activations of a block of rows: unpacking is divided among more of them
 // Bytes from a load to its prefetch with one tile.
 constexpr int64_t kAhead = 2048;
 
@@ -69,7 +70,7 @@ void run_blocks(const BlockKernels& kernels, const std::byte* packed, const Quan
   const auto index = static_cast<int>(at.index);
   const RecordSpec spec = record_spec(index);
   const bool direct = x.m <= kernels.direct_rows;
-  const Split split = split_rows(x.m, direct ? kernels.max_rows : kernels.unpacked_rows, at.k);
+  const Split split = split_rows(x.m, direct ? kernels.max_rows : kernels.unpacked_rows, at.k, kBlockBytes);
   const int64_t chunks = at.k / kBlockChunk, act_chunks = at.act_span == 0 ? chunks : at.act_span / kBlockChunk;
   std::vector<Pass> passes;
   const int64_t most = direct && split.tiles == 1 ? chunks : kPassChunks;  // one tile that decodes has nothing to gain from passes

@@ -14,13 +14,12 @@ struct Split {
   int64_t tile(int64_t b) const { return b * tiles / row_blocks; }
 };
 
-inline constexpr int64_t kRowBlockBytes = 512 << 10;  // activations of a block of rows: they stay in L2
-inline constexpr int64_t kTasksPerThread = 16;        // the end of a product waits for half a task on average
+inline constexpr int64_t kTasksPerThread = 16;  // the end of a product waits for half a task on average
 
-// m rows in tiles of at most `max_rows`, blocks of rows of k bytes each.
-inline Split split_rows(int64_t m, int64_t max_rows, int64_t k) {
+// m rows of k bytes in tiles of at most `max_rows`, and blocks of about `block_bytes`, which stay in L2.
+inline Split split_rows(int64_t m, int64_t max_rows, int64_t k, int64_t block_bytes) {
   Split split{.m = m, .tiles = (m + max_rows - 1) / max_rows, .row_blocks = 1};
-  const int64_t tiles_per_block = std::max<int64_t>(6, kRowBlockBytes / (k * max_rows));
+  const int64_t tiles_per_block = std::max<int64_t>(6, block_bytes / (k * max_rows));
   split.row_blocks = (split.tiles + tiles_per_block - 1) / tiles_per_block;
   return split;
 }

@@ -13,6 +13,7 @@
 namespace octavo::int8 {
 namespace {
 
+constexpr int64_t kBlockBytes = 512 << 10;  // activations of a block of rows
 // Bytes from a load to its prefetch with one tile: more where a line is multiplied with more rows (measured).
 constexpr int64_t ahead(int64_t rows) { return rows <= 4 ? 1024 : 2048; }
 
@@ -102,7 +103,7 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
   const bool direct = at.bits == 4 ? x.m <= kernels.direct_rows : !kernels.planes;
   const Codes codes = at.bits == 4 ? (direct ? Codes::kNibbles : kernels.planes ? Codes::kOnePlane : Codes::kBytes)
                                    : (kernels.planes ? Codes::kTwoPlanes : Codes::kBytes);
-  const Split split = split_rows(x.m, kernels.max_rows, at.padded_k);
+  const Split split = split_rows(x.m, kernels.max_rows, at.padded_k, kBlockBytes);
   // With one tile, a direct product has nothing to gain from blocks.
   const std::vector<Block> blocks = blocks_of(chunks, at.num_chunks, direct && split.tiles == 1 ? at.padded_k : kChunk);
   static thread_local Interleaved caller_rows;  // of the caller; workers see it through the reference
