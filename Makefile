@@ -38,7 +38,7 @@ format:
 
 lint: build/build.ninja
 	python3 tools/check_includes.py --headers
-	clang-tidy --quiet -p build $$(git ls-files 'src/*.cc' 'apps/*.cc')
+	git ls-files 'src/*.cc' 'apps/*.cc' | xargs -P $$(nproc) -n 4 clang-tidy --quiet -p build
 
 clean:
 	rm -rf build build-debug build-asan build-tsan build-fuzz

@@ -1,6 +1,7 @@
 // bench: prefill and decode speed of a model over a grid of batch and input sizes, random token ids, medians of repeats.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "api/loaded.h"
 #include "base/error.h"
@@ -18,7 +19,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 double percentile(std::vector<double> values, double p) {
   std::sort(values.begin(), values.end());
-  const auto at = static_cast<size_t>(p * static_cast<double>(values.size() - 1) + 0.5);
+  const auto at = static_cast<size_t>(std::lround(p * static_cast<double>(values.size() - 1)));
   return values[at];
 }
 

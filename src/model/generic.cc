@@ -67,6 +67,7 @@ std::vector<std::vector<std::string>> generic_blocks(const Checkpoint& checkpoin
     fail(Code::kUnsupported, quoted(checkpoint.path().native()),
          ": no linear layer found: none of the tensors is a 2-D '....weight' with a block's number in its name");
   std::vector<std::vector<std::string>> out;
+  out.reserve(blocks.size());
   for (auto& [block, modules] : blocks) out.push_back(std::move(modules));
   return out;
 }
