@@ -52,7 +52,6 @@ TileShared tile_shared(const WoqLayout& layout, const WoqPlan& plan) {
   return out;
 }
 
-// How the tiles are dealt out: the first `split` of them in equal shares of chunks, the others whole, in rounds.
 struct TileGrid {
   int64_t row_tiles, token_tiles, tiles, ctas, split;
 };
@@ -61,9 +60,9 @@ TileGrid tile_grid(const WoqProblem& problem, const WoqPlan& plan) {
   out.row_tiles = (problem.layout.n + plan.rows - 1) / plan.rows;
   out.token_tiles = (problem.m + plan.tokens - 1) / plan.tokens;
   out.tiles = out.row_tiles * out.token_tiles;
-  out.ctas = std::min<int64_t>(plan.ctas, std::max(out.tiles, out.tiles * problem.layout.chunks / 4));
-  const int64_t rest = out.tiles % out.ctas;
-  out.split = rest == 0 || rest * 16 >= out.ctas * 15 ? 0 : out.tiles < out.ctas ? out.tiles : rest + out.ctas;
+  const TileDeal deal = deal_tiles(out.tiles, problem.layout.chunks, plan.ctas);
+  out.ctas = deal.ctas;
+  out.split = deal.split_tiles;
   return out;
 }
 
@@ -174,7 +173,8 @@ WoqPlan woq_choose(const WoqProblem& problem) {
   plan = {.kind = WoqPlan::Kind::kTile, .tokens = m <= 8 ? 8 : m <= 16 ? 16 : m <= 32 ? 32 : m <= 64 ? 64 : 128};
   if (short_work && (plan.tokens == 16 || plan.tokens == 32)) plan.tokens /= 2;
   if (short_work && m > 64 && m <= 128) plan.tokens = 64;
-  if (fine_groups && plan.tokens == 32) plan.tokens = 64;  // no such kernel
+  if (fine_groups && plan.tokens == 32) plan.tokens = 64;  // no such kernels: woq_tile_table.h
+  if (plan.tokens == 16 && layout.bits == 8 && layout.groups == 2) plan.tokens = 8;
   const bool tall = m > 256 ? layout.n > 4096 || m > 512 : m > 128 ? wide : layout.bits == 8 && m > 16 && m <= 64 && wide;
   if (tall && !fine_groups) plan.rows = 256;
   plan.late = m <= 8 && short_work ? 4 : m <= 16 && short_work && layout.bits == 4 ? 1000 : m <= 16 ? 8 : m > 256 ? 0 : (layout.bits == 8 && m <= 64) || (short_work && m <= 32) ? 1000 : 4;

@@ -1,6 +1,6 @@
 // Weight-only linear for few rows of x (m <= 16), bound by the bytes of the weights: y^T = w x^T with mma.sync.
 //
-// A tile is 128 kBlocks rows of w x kTokens rows of x; woq_tiles.cuh says how tiles are shared out and fetched. Each of
+// A tile is 128 kBlocks rows of w x kTokens rows of x; woq_schedule.h deals the tiles out, woq_tiles.cuh fetches. Each of
 // eight warps multiplies a record (32 rows x 128 columns) of a stage, of every stage or, with 128 rows, of every other one;
 // codes are exact integers in the A fragment, a group's sum is multiplied by its scale in f32. Shared memory and registers are such
 // that the CTAs of the next kernel in the stream fit beside: they fetch weights while this one ends.
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
   // The lane's row of x for ldmatrix: 16 bytes are swizzled by the row in 8.
   const uint32_t x_row = base + static_cast<uint32_t>(lane % 8 * 128);
   const uint32_t x_piece[2] = {static_cast<uint32_t>((lane / 8 ^ lane % 8) * 16), static_cast<uint32_t>(((4 + lane / 8) ^ lane % 8) * 16)};
-  Walk walk(args);
+  Walk walk(args, grid_ctas(), this_cta());
   Segment seg;
   int stage = 0, exchange = 0;
   uint32_t parity = 0;
@@ -51,15 +51,15 @@ __global__ void __launch_bounds__(kTileThreads, 2)
       parity ^= 1;
     }
   };
-  while (walk.next(args, seg)) {
-    const int2 place = tile_place(args, seg.tile);
+  while (walk.next(args, grid_ctas(), seg)) {
+    const TilePlace place = tile_place(args, seg.tile);
     float2 row_scale[2] = {};
     ZeroTerms row_zero[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       row_zero[half] = Codes::terms(Codes::kMiddle, Codes::kMiddle);
       if (args.groups != 0) continue;
-      const int64_t row = min(static_cast<int64_t>(place.x) * 128 * kBlocks + strip * 32 + half * 16 + group_row, (args.n + 127) / 128 * 128 - 9);
+      const int64_t row = min(static_cast<int64_t>(place.row) * 128 * kBlocks + strip * 32 + half * 16 + group_row, (args.n + 127) / 128 * 128 - 9);
       const float* scales = reinterpret_cast<const float*>(args.packed + args.tail);
       row_scale[half] = {scales[row], scales[row + 8]};
       const uint8_t* zeros = args.packed + args.tail_zeros;
@@ -154,7 +154,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     tile_take(args, seg, total, thread, kFinishers);
 
     // ---- bias, rounding, and to y by way of shared memory of the warp
-    const int64_t strip_row = static_cast<int64_t>(place.x) * 128 * kBlocks + thread / 32 * 32;
+    const int64_t strip_row = static_cast<int64_t>(place.row) * 128 * kBlocks + thread / 32 * 32;
     const Act* bias = static_cast<const Act*>(args.bias);
     float2 shift[2];
 #pragma unroll
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
       store_transposed4(buffer + static_cast<uint32_t>(here % 8 * kStreamRow + here / 8 * 16), v[0][0], v[0][1], v[1][0], v[1][1]);
       __syncwarp();
       const int token = here / 4, part = here % 4;
-      const int64_t row = strip_row + part * 8, column = static_cast<int64_t>(place.y) * kTokens + tile * 8 + token;
+      const int64_t row = strip_row + part * 8, column = static_cast<int64_t>(place.token) * kTokens + tile * 8 + token;
       const uint4 out = load_shared16(buffer + static_cast<uint32_t>(token * kStreamRow + part * 16));
       if (row < args.n && column < args.m) *reinterpret_cast<uint4*>(static_cast<Act*>(args.y) + column * args.ldy + row) = out;
     }

@@ -1,6 +1,6 @@
 // Weight-only linear by tiles: y^T = w x^T with wgmma, w as the register operand. For more than 16 rows of x.
 //
-// A tile is 128 kBlocks rows of w x kTokens rows of x; woq_tiles.cuh says how tiles are shared out and fetched. Two
+// A tile is 128 kBlocks rows of w x kTokens rows of x; woq_schedule.h deals the tiles out, woq_tiles.cuh fetches. Two
 // warpgroups of 64 kBlocks rows of w turn codes into exact integers in the A fragment and multiply. The sums are kept in
 // units of the scale of the group at work: at the start of a group they are multiplied by (scale before) / (scale now), so
 // no second set of sums is needed; a group of scale 0 keeps the unit and multiplies zeros. Conversion runs beside the
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kTileThreads, tile_shares_sm(kBlocks, kTokens)
   float sum[kBlocks][kSums] = {};
   float2 unit[kBlocks] = {};  // what sum is in units of, rows r and r + 8
   CodeTerms terms[kBlocks];
-  Walk walk(args);
+  Walk walk(args, grid_ctas(), this_cta());
   Segment seg;
   int stage = 0;
   uint32_t parity = 0;
@@ -130,10 +130,10 @@ __global__ void __launch_bounds__(kTileThreads, tile_shares_sm(kBlocks, kTokens)
     if (elect_one()) barrier_arrive(empty + static_cast<uint32_t>((stage == 0 ? args.stages : stage) - 1) * 8);
   };
 
-  while (walk.next(args, seg)) {
+  while (walk.next(args, grid_ctas(), seg)) {
     if constexpr (kGroups == 0) {
       const int here = thread_here() - 128;
-      const int64_t row0 = (static_cast<int64_t>(tile_place(args, seg.tile).x) * 2 + here / 128) * 64 * kBlocks + here / 32 % 4 * 16 + here % 32 / 4;
+      const int64_t row0 = (static_cast<int64_t>(tile_place(args, seg.tile).row) * 2 + here / 128) * 64 * kBlocks + here / 32 % 4 * 16 + here % 32 / 4;
 #pragma unroll
       for (int block = 0; block < kBlocks; ++block) {
         const int64_t row = min(row0 + block * 64, (args.n + 127) / 128 * 128 - 9);
@@ -244,9 +244,9 @@ __global__ void __launch_bounds__(kTileThreads, tile_shares_sm(kBlocks, kTokens)
     tile_take(args, seg, sum, thread, 256);
 
     // ---- bias, rounding, and to y by way of shared memory: 16 tokens at a time
-    const int2 place = tile_place(args, seg.tile);
+    const TilePlace place = tile_place(args, seg.tile);
     const int here = thread % 32, side = thread / 128, part16 = thread / 32 % 4;  // lane, team and quarter
-    const int64_t row0 = (static_cast<int64_t>(place.x) * 2 + side) * 64 * kBlocks + part16 * 16 + here / 4;
+    const int64_t row0 = (static_cast<int64_t>(place.row) * 2 + side) * 64 * kBlocks + part16 * 16 + here / 4;
     const Act* bias = static_cast<const Act*>(args.bias);
     float2 shift[kBlocks];
 #pragma unroll
@@ -256,11 +256,11 @@ __global__ void __launch_bounds__(kTileThreads, tile_shares_sm(kBlocks, kTokens)
     }
     constexpr int kRowBytes = tile_staging_row(kBlocks), kPieces = kTokens / 16, kRowPieces = 8 * kBlocks;  // of 16 bytes
     const int team_thread = thread % 128;
-    const int64_t team_row = (static_cast<int64_t>(place.x) * 2 + side) * 64 * kBlocks;
+    const int64_t team_row = (static_cast<int64_t>(place.row) * 2 + side) * 64 * kBlocks;
     named_barrier(1 + side, 128);  // the buffers have been read
 #pragma unroll
     for (int piece = 0; piece < kPieces; ++piece) {
-      if (piece * 16 + place.y * kTokens >= args.m) break;
+      if (piece * 16 + place.token * kTokens >= args.m) break;
       const uint32_t buffer = base + args.staging_at + static_cast<uint32_t>((side * 2 + piece % 2) * 16 * kRowBytes);
 #pragma unroll
       for (int block = 0; block < kBlocks; ++block) {
@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(kTileThreads, tile_shares_sm(kBlocks, kTokens)
 #pragma unroll
       for (int i = 0; i < kBlocks; ++i) {
         const int at = i * 128 + team_thread, token = at / kRowPieces, part = at % kRowPieces;
-        const int64_t row = team_row + part * 8, column = static_cast<int64_t>(place.y) * kTokens + piece * 16 + token;
+        const int64_t row = team_row + part * 8, column = static_cast<int64_t>(place.token) * kTokens + piece * 16 + token;
         const uint4 v = load_shared16(buffer + static_cast<uint32_t>(token * kRowBytes + part * 16));
         if (row < args.n && column < args.m) *reinterpret_cast<uint4*>(static_cast<Act*>(args.y) + column * args.ldy + row) = v;
       }

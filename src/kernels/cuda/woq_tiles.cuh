@@ -1,13 +1,12 @@
-// What the kernels by tiles share: their arguments, how the work is dealt out, and the warps that fetch.
+// What the kernels by tiles share: their arguments, the warps that fetch, and how CTAs put a shared tile together.
+// woq_schedule.h says which CTA does what.
 //
-// The grid takes equal shares of the work: whole tiles, and a share of the chunks (128 columns) of the tiles that would not
-// fill the last round. A tile that several CTAs share is finished by the last of them in the order of k: the others leave
-// f32 sums in the workspace. A CTA starts with what it gives away and waits only for CTAs before it, so the waiting ends
-// whatever number of CTAs is resident; the order of the sums is fixed. Before and after each kernel every word of the
-// workspace is kNothing; a word that is not has arrived. So no fence is needed, which would wait for all copies in flight.
+// Sums of a shared tile pass through the workspace. Before and after each kernel every word of it is kNothing; a word that
+// is not has arrived. So no fence is needed, which would wait for all copies in flight.
 #pragma once
 #include "kernels/cuda/device/ptx.cuh"
 #include "kernels/cuda/woq_layout.h"
+#include "kernels/cuda/woq_schedule.h"
 
 namespace octavo::cuda {
 
@@ -26,44 +25,8 @@ struct TileArgs {
 
 constexpr int kTileThreads = 384;  // four warps fetch, eight multiply
 
-// The work of a CTA, in order: chunks [begin, end) of a tile.
-struct Segment {
-  int tile, begin, end;
-};
-// First of the chunks of the split tiles that belong to CTA `cta`.
-__device__ __forceinline__ int split_start(const TileArgs& args, int cta) {
-  return static_cast<int>(static_cast<int64_t>(args.split_tiles) * args.chunks * cta / static_cast<int>(gridDim.x));
-}
-struct Walk {
-  int low, high, next_tile;
-  __device__ __forceinline__ explicit Walk(const TileArgs& args)
-      : low(split_start(args, static_cast<int>(blockIdx.x))), high(split_start(args, static_cast<int>(blockIdx.x) + 1)),
-        next_tile(args.split_tiles + static_cast<int>(blockIdx.x)) {}
-  __device__ __forceinline__ bool next(const TileArgs& args, Segment& out) {
-    if (high > low) {
-      out.tile = (high - 1) / args.chunks;
-      const int start = out.tile * args.chunks, from = max(low, start);
-      out.begin = from - start;
-      out.end = high - start;
-      high = from;
-      return true;
-    }
-    if (next_tile >= args.tiles) return false;
-    out = {next_tile, 0, args.chunks};
-    next_tile += static_cast<int>(gridDim.x);
-    return true;
-  }
-  __device__ __forceinline__ int chunks_left(const TileArgs& args) const {
-    const int grid = static_cast<int>(gridDim.x);
-    return high - low + (next_tile < args.tiles ? (args.tiles - 1 - next_tile) / grid + 1 : 0) * args.chunks;
-  }
-};
-// Tiles that run at the same time are neighbours in both directions: bands of `raster` token tiles, rows within.
-__device__ __forceinline__ int2 tile_place(const TileArgs& args, int tile) {
-  const int band_tiles = args.raster * args.row_tiles, band = tile / band_tiles, in_band = tile % band_tiles;
-  const int width = min(args.raster, args.token_tiles - band * args.raster);
-  return {in_band / width, band * args.raster + in_band % width};
-}
+__device__ __forceinline__ int this_cta() { return static_cast<int>(blockIdx.x); }
+__device__ __forceinline__ int grid_ctas() { return static_cast<int>(gridDim.x); }
 
 // The work of one of the four warps that fetch, for tiles of 32 kStrips rows of w x kTokens rows of x. Warps 0 to 2 fetch
 // strips by bulk copies, warp 3 x by tensor copies in the 128-byte swizzle. It alone waits for the kernel before this one
@@ -79,16 +42,16 @@ __device__ __forceinline__ void tile_fetch(const TileArgs& args, const CUtensorM
     int chunk, end, token0, strips;  // strips: of the tile (the last tile of 256 rows may have 4)
     const uint8_t* from;
     bool more;
-    __device__ __forceinline__ Cursor(const TileArgs& a, int first_strip) : walk(a) { enter(a, first_strip); }
+    __device__ __forceinline__ Cursor(const TileArgs& a, int first_strip) : walk(a, grid_ctas(), this_cta()) { enter(a, first_strip); }
     __device__ __forceinline__ void enter(const TileArgs& a, int first_strip) {
       Segment at;
-      more = walk.next(a, at);
+      more = walk.next(a, grid_ctas(), at);
       if (!more) return;
-      const int2 place = tile_place(a, at.tile);
-      const int64_t strip = static_cast<int64_t>(place.x) * kStrips;
+      const TilePlace place = tile_place(a, at.tile);
+      const int64_t strip = static_cast<int64_t>(place.row) * kStrips;
       chunk = at.begin;
       end = at.end;
-      token0 = place.y * kTokens;
+      token0 = place.token * kTokens;
       from = a.packed + static_cast<uint64_t>((strip + first_strip) * a.chunks + chunk) * static_cast<uint64_t>(a.record_bytes);
       strips = static_cast<int>(min(static_cast<int64_t>(kStrips), (a.n + 127) / 128 * 4 - strip));
     }
@@ -115,7 +78,7 @@ __device__ __forceinline__ void tile_fetch(const TileArgs& args, const CUtensorM
     }
   };
   Cursor cursor(args, strip0);
-  int stage = 0, left = Walk(args).chunks_left(args);
+  int stage = 0, left = Walk(args, grid_ctas(), this_cta()).chunks_left(args, grid_ctas());
   uint32_t parity = 1;  // the first round finds the stages empty
   if (warp == 3) wait_for_previous_kernel();
   if (warp == 3 && left <= args.late) let_next_kernel_start();
@@ -169,7 +132,7 @@ __device__ __forceinline__ void tile_take(const TileArgs& args, const Segment& s
   const int start = seg.tile * args.chunks;
   for (int cta = static_cast<int>(blockIdx.x), open = seg.begin; open > 0;) {
     int many = 0;
-    for (; many < kCtas && open > 0; ++many) open = max(split_start(args, cta - many - 1) - start, 0);
+    for (; many < kCtas && open > 0; ++many) open = max(split_start(args, grid_ctas(), cta - many - 1) - start, 0);
     cta -= many;
     // The CTAs cta + many - 1, ..., cta, from the nearest on.
     uint4* from = reinterpret_cast<uint4*>(args.partials) + static_cast<int64_t>(cta) * (kQuads * threads) + thread;
