@@ -129,7 +129,7 @@ TEST(QuantizeRows, IsItsDefinition) {
     x[static_cast<size_t>(4 * k + i)] = std::ldexp(x[static_cast<size_t>(4 * k + i)], static_cast<int>(i % 140) - 139);
   }
   x[5 * k] = 63.5f, x[5 * k + 1] = 1.25f, x[5 * k + 2] = -1.75f;  // scale 1/2: the last two tie between codes
-  for (const int64_t span : {0, 1, 13, 128, 500}) {
+  for (const int64_t span : {0, 1, 13, 32, 128, 500}) {
     QuantizedRows rows;
     quantize_rows(x.data(), m, k, k, span, pool, &rows);
     ASSERT_EQ(rows.groups(), span == 0 ? 1 : (k + span - 1) / span);
