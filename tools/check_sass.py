@@ -5,6 +5,8 @@ FILE is an object or library made by nvcc. No kernel may spill registers or use 
 its instructions (HGMMA for 16-bit operands, IGMMA for int8) and no slower matrix instruction. Exit code 77: no cuobjdump here.
 """
 import argparse
+import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -52,9 +54,11 @@ def check_code(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+")
-    parser.add_argument("--cuobjdump", default=shutil.which("cuobjdump"))
+    parser.add_argument("--cuobjdump", help="else the one in PATH, or of build/cuda-tools (tools/deps.sh)")
     arguments = parser.parse_args()
-    tool = arguments.cuobjdump and shutil.which(arguments.cuobjdump)
+    installed = pathlib.Path(__file__).resolve().parent.parent / "build/cuda-tools/nvidia/cu13/bin"
+    os.environ["PATH"] += os.pathsep + str(installed)  # cuobjdump calls nvdisasm
+    tool = (arguments.cuobjdump and shutil.which(arguments.cuobjdump)) or shutil.which("cuobjdump")
     if not tool:
         print("no cuobjdump: not checked")
         return 77

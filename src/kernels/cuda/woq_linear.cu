@@ -173,7 +173,7 @@ WoqPlan woq_choose(const WoqProblem& problem) {
   plan = {.kind = WoqPlan::Kind::kTile, .tokens = m <= 8 ? 8 : m <= 16 ? 16 : m <= 32 ? 32 : m <= 64 ? 64 : 128};
   if (short_work && (plan.tokens == 16 || plan.tokens == 32)) plan.tokens /= 2;
   if (short_work && m > 64 && m <= 128) plan.tokens = 64;
-  if (fine_groups && plan.tokens == 32) plan.tokens = 64;  // no such kernels: woq_tile_table.h
+  if (fine_groups && plan.tokens == 32) plan.tokens = 64;  // no such kernels: woq_tile_table.cuh
   if (plan.tokens == 16 && layout.bits == 8 && layout.groups == 2) plan.tokens = 8;
   const bool tall = m > 256 ? layout.n > 4096 || m > 512 : m > 128 ? wide : layout.bits == 8 && m > 16 && m <= 64 && wide;
   if (tall && !fine_groups) plan.rows = 256;

@@ -1,5 +1,5 @@
 // Tiles with bf16 activations, int8 weights and no groups or groups of 128 columns and more.
-#include "kernels/cuda/woq_tile_table.h"
+#include "kernels/cuda/woq_tile_table.cuh"
 
 namespace octavo::cuda {
 

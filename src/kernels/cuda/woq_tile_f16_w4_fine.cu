@@ -1,5 +1,5 @@
 // Tiles with f16 activations, int4 weights and groups of 64 and 32 columns.
-#include "kernels/cuda/woq_tile_table.h"
+#include "kernels/cuda/woq_tile_table.cuh"
 
 namespace octavo::cuda {
 
