@@ -1,6 +1,6 @@
 // Small buffers come from the heap. Large ones are mappings of their own: the kernel zeroes their pages when they are first
 // touched, by whichever thread does, so that packing a model needs no pass of zeroing before it. (Huge pages were tried for
-// them: reading weights was not faster, products of 256 rows were slower by up to 7 %.)
+// them: products differ by less than 1 %, decode of an 8B shape was 2 % faster, its prefill slower.)
 #include "tensor/buffer.h"
 
 #include <sys/mman.h>

@@ -83,7 +83,7 @@ void run_blocks(const BlockKernels& kernels, const std::byte* packed, const Quan
   const int64_t most_rows = (x.m + split.tiles - 1) / split.tiles;
   const BlockKernels::Tile largest = kernels.tile(most_rows, index, direct, act_chunks == 1);
   const BlockKernels::Tile smaller = kernels.tile(std::max<int64_t>(1, most_rows - 1), index, direct, act_chunks == 1);
-  const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, kTasksPerThread * pool.size() / split.row_blocks));
+  const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, tasks_per_thread(direct) * pool.size() / split.row_blocks));
   const int64_t chunk_spans = kBlockChunk / spec.span(), spans = chunks * chunk_spans, groups = x.groups();
   pool.parallel_for(split.row_blocks * ranges, [&](int64_t task) {
     static thread_local Scratch scratch;

@@ -110,7 +110,7 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
   Interleaved& rows_in = caller_rows;
   interleave(at, packed, x, split, blocks, &rows_in, pool);
 
-  const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, kTasksPerThread * pool.size() / split.row_blocks));
+  const int64_t ranges = std::min(at.panels, std::max<int64_t>(1, tasks_per_thread(direct) * pool.size() / split.row_blocks));
   const int64_t scale_bytes = at.scale_kind == ScaleKind::kF32 ? 4 : 2, act_groups = at.act_span == 0 ? 0 : x.groups();
   pool.parallel_for(split.row_blocks * ranges, [&](int64_t task) {
     static thread_local Scratch scratch;
