@@ -18,7 +18,8 @@ if ! dpkg-query -W -f='${Status}' libdnnl-dev 2>/dev/null | grep -q 'ok installe
   cmake -S . -B build >/dev/null
 fi
 cmake --build build --target octavo_onednn_rival >/dev/null
-ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI OMP_NUM_THREADS=$threads build/octavo_onednn_rival --threads "$threads"
+# OpenMP threads that spin after their work would take the processors from Octavo.
+OMP_WAIT_POLICY=passive ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI OMP_NUM_THREADS=$threads build/octavo_onednn_rival --threads "$threads"
 
 printf '\n== beside llama.cpp\n'
 python3 tools/compare_llamacpp.py --kernels
