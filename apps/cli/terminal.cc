@@ -132,7 +132,7 @@ std::string human_count(double value) {
 
 std::string human_seconds(double seconds) {
   if (seconds < 60) return fixed(seconds, 1) + " s";
-  const auto whole = static_cast<long long>(seconds + 0.5);
+  const auto whole = std::llround(seconds);
   const auto two = [](long long n) { return (n < 10 ? "0" : "") + std::to_string(n); };
   if (whole < 3600) return std::to_string(whole / 60) + " min " + two(whole % 60) + " s";
   return std::to_string(whole / 3600) + " h " + two(whole / 60 % 60) + " min";

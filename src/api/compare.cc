@@ -1,7 +1,7 @@
 // compare: are the dequantized weights of two models bit-equal, tensor by tensor, and where is the largest difference?
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "api/loaded.h"
 #include "base/error.h"
@@ -17,7 +17,7 @@ struct Difference {
 
   void add(const float* a, const float* b, int64_t count, int64_t first) {
     for (int64_t i = 0; i < count; ++i) {
-      if (std::memcmp(a + i, b + i, sizeof(float)) != 0 && !(a[i] == 0 && b[i] == 0)) equal = false;
+      if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i]) && !(a[i] == 0 && b[i] == 0)) equal = false;
       const double delta = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
       if (delta > max_abs || (std::isnan(delta) && !std::isnan(max_abs))) max_abs = delta, max_at = first + i;
       sum_squares += delta * delta;

@@ -160,7 +160,7 @@ void sync_folder(const std::filesystem::path& folder) {
 std::string_view network_file_system_name(uint64_t type) {
   switch (type & 0xffffffffu) {  // linux/magic.h
     case 0x6969: return "NFS";
-    case 0x517b: return "SMB";
+    case 0x517b:
     case 0xfe534d42: return "SMB";
     case 0xff534d42: return "CIFS";
     case 0x01021997: return "9P";

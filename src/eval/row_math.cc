@@ -52,8 +52,8 @@ double finite_max(const float* x, int64_t count) {
   int64_t at = 0;
   const auto take = [&](Quad value) {
     top = top > value ? top : value;
-    const Quad zero = value - value;  // NaN where the value is not finite
-    finite &= zero == zero;
+    const Quad zero = value - value;  // NaN where the value is not finite  NOLINT(misc-redundant-expression)
+    finite &= zero == zero;           // NOLINT(misc-redundant-expression)
   };
   for (; at + 4 <= count; at += 4) {
     Quad value;

@@ -304,7 +304,7 @@ class CtCheckpoint final : public Checkpoint {
   static void narrow_codes(const Module& m, const uint8_t* from, uint8_t* to, size_t row_bytes) {
     for (int64_t row = 0; row < m.n; ++row, to += row_bytes)
       for (int64_t col = 0; col < m.k; ++col, ++from) {
-        const int code = static_cast<int8_t>(*from);
+        const int code = int{static_cast<int8_t>(*from)};
         if (code < -8 || code > 7)
           fail(Code::kCorrupt, place(*m.codes), ": code ", code, " at [", row, ",", col, "] does not fit num_bits 4");
         to[col / 2] = static_cast<uint8_t>(to[col / 2] | (code & 15) << (col % 2 * 4));
@@ -326,7 +326,7 @@ class CtCheckpoint final : public Checkpoint {
           const auto code = static_cast<int>((word >> (row % per_word * m.bits())) & mask);
           out.zeros[static_cast<size_t>(at)] = static_cast<int16_t>(code - offset);
         } else {
-          out.zeros[static_cast<size_t>(at)] = load<int8_t>(bytes, at);
+          out.zeros[static_cast<size_t>(at)] = int16_t{load<int8_t>(bytes, at)};
         }
       }
   }

@@ -249,7 +249,7 @@ std::unique_ptr<Checkpoint> open_gguf(const std::filesystem::path& path, const N
   GgufPart opened = open_part(path);
   std::vector<GgufPart> parts;
   for (const std::filesystem::path& part : gguf_parts(path, opened.file))
-    parts.push_back(part == path ? std::move(opened) : open_part(part));
+    parts.push_back(part == path ? std::move(opened) : open_part(part));  // NOLINT(bugprone-use-after-move): it is there once
   return gguf_checkpoint(std::move(parts), path, notes);
 }
 
