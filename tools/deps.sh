@@ -16,7 +16,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 # Where the GPU kernels are compiled, their machine code is checked: with the disassembler of PyPI if the toolkit has none.
 cd "$(dirname "$0")/.."
-if command -v nvcc >/dev/null && ! command -v cuobjdump >/dev/null && [ ! -x build/cuda-tools/nvidia/cu13/bin/nvdisasm ]; then
+if [ "${1:-}" != demo ] && command -v nvcc >/dev/null && ! command -v cuobjdump >/dev/null && [ ! -x build/cuda-tools/nvidia/cu13/bin/nvdisasm ]; then
   echo "installing: nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm"
   python3 -m pip install -q --root-user-action=ignore --no-deps --target build/cuda-tools nvidia-cuda-cuobjdump==13.5.37 \
     nvidia-cuda-nvdisasm==13.5.37 || echo "not to be had: the machine code of GPU kernels will not be checked"
