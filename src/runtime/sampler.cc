@@ -75,7 +75,8 @@ int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> 
 
   // Weights exp((logit - best) / temperature); those below the smallest normal float are 0. Nothing is sorted here: a
   // vocabulary has a quarter of a million entries, and a draw looks at few of them.
-  const auto temperature = static_cast<float>(options_.temperature);
+  // A temperature below the floats' range would make 0 / 0 of the best.
+  const float temperature = std::max(static_cast<float>(options_.temperature), std::numeric_limits<float>::min());
   for (float& value : values_) value = (value - best) / temperature;
   weights_.resize(vocab);
   exp_rows(values_.data(), weights_.data(), static_cast<int64_t>(vocab));

@@ -63,9 +63,11 @@ TEST(Sampler, TopKTopPAndMinPDropTheTail) {
 TEST(Sampler, ExtremeTemperaturesAreDefined) {
   const std::array logits{1.f, 2.f, 3.f};
   Sampler cold({.temperature = 1e-30, .seed = 3});
+  Sampler colder({.temperature = 1e-60, .seed = 3});  // 0 as a float
   Sampler zero_p({.temperature = 1, .top_p = 0, .seed = 3});
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(cold.sample(logits), 2);
+    EXPECT_EQ(colder.sample(logits), 2);
     EXPECT_EQ(zero_p.sample(logits), 2);
   }
   Sampler hot({.temperature = 1e6, .seed = 3});
