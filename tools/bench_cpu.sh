@@ -12,11 +12,8 @@ printf '\n== products against the ceilings\n'
 build/octavo_kernel_bench --int8 --threads "$threads" --scheme w4a16-g128,w8a16
 
 printf '\n== W8A8 against oneDNN (AMX left out: Octavo has no kernel for it)\n'
-if ! dpkg-query -W -f='${Status}' libdnnl-dev 2>/dev/null | grep -q 'ok installed'; then
-  root=(); [ "$(id -u)" -eq 0 ] || root=(sudo)
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libdnnl-dev >/dev/null
-  cmake -S . -B build >/dev/null
-fi
+tools/deps.sh bench
+cmake -S . -B build >/dev/null
 cmake --build build --target octavo_onednn_rival >/dev/null
 # OpenMP threads that spin after their work would take the processors from Octavo.
 OMP_WAIT_POLICY=passive ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI OMP_NUM_THREADS=$threads build/octavo_onednn_rival --threads "$threads"

@@ -3,6 +3,9 @@
 #include <sys/utsname.h>
 
 #include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/mapping_guard.h"
 #include "base/thread_pool.h"
@@ -61,6 +64,13 @@ Json catalogue() {
   Json archs = Json::array();
   for (const ArchSpec& arch : architectures()) archs.push_back(arch.name);
   out.set("architectures", std::move(archs));
+  // What this machine takes for weights of common kinds.
+  std::vector<std::pair<std::string, const LinearRow*>> choices;
+  for (const char* scheme : {"f32", "bf16", "f16", "w8a16", "w4a16-g128", "q4_0", "q4_k", "q6_k", "q8_0"}) {
+    const QuantScheme floats = parse_scheme(scheme), integers = with_activation(floats, Activation::kInt8Group);
+    choices.emplace_back(scheme, choose_linear(floats, 256, 256));
+    if (integers != floats) choices.emplace_back(std::string(scheme) + " x int8", choose_linear(integers, 256, 256));
+  }
   Json kernels = Json::array();
   for (const LinearRow& row : linear_rows()) {
     Json entry = Json::object();
@@ -68,19 +78,10 @@ Json catalogue() {
     entry.set("name", row.name);
     entry.set("isa", name(row.isa));
     entry.set("needs", row.needs);
-    const bool here = row.isa <= cpu_isa() && (row.cpu_has == nullptr || row.cpu_has());
-    entry.set("available", here);
-    // What this machine takes for weights of that kind: the cheapest row of a family that it can run.
+    entry.set("available", runs_here(row));
     Json takes = Json::array();
-    for (const char* scheme : {"f32", "bf16", "f16", "w8a16", "w4a16-g128", "q4_0", "q4_k", "q6_k", "q8_0"})
-      for (const auto& [activation, suffix] : {std::pair{Activation::kFloat, ""}, std::pair{Activation::kInt8Group, " x int8"}}) {
-        const QuantScheme wanted = parse_scheme(scheme), with = with_activation(wanted, activation);
-        if (activation != Activation::kFloat && with == wanted) continue;  // there is no integer product of it
-        const LinearRow* best = nullptr;
-        for (const LinearRow& other : linear_rows())
-          if (reject_linear(other, with, 256, 256).empty() && (best == nullptr || other.cost < best->cost)) best = &other;
-        if (best == &row) takes.push_back(std::string(scheme) + suffix);
-      }
+    for (const auto& [text, best] : choices)
+      if (best == &row) takes.push_back(text);
     entry.set("takes", std::move(takes));
     kernels.push_back(std::move(entry));
   }

@@ -112,6 +112,15 @@ std::string reject_linear(const LinearRow& row, const QuantScheme& scheme, int64
   return row.reject(scheme, n, k);
 }
 
+bool runs_here(const LinearRow& row) { return row.isa <= cpu_isa() && row.cpu_has(); }
+
+const LinearRow* choose_linear(const QuantScheme& scheme, int64_t n, int64_t k) {
+  const LinearRow* best = nullptr;
+  for (const LinearRow& row : kRows)
+    if ((best == nullptr || row.cost < best->cost) && reject_linear(row, scheme, n, k).empty()) best = &row;
+  return best;
+}
+
 QuantScheme with_activation(QuantScheme scheme, Activation wanted) {
   const Quant& weight = scheme.weight;
   if (wanted == Activation::kFloat || scheme.act.quantized()) return scheme;
@@ -133,17 +142,10 @@ PackedLinear pack_linear(const QTensor& w, ThreadPool& pool, const LinearRow* ro
   if (row != nullptr) {
     const std::string reason = reject_linear(*row, scheme, w.n, w.k);
     if (!reason.empty()) fail(Code::kUnsupported, "linear kernel ", row->name, ": ", reason);
-  } else {
+  } else if (row = choose_linear(scheme, w.n, w.k); row == nullptr) {
     std::string reasons;
-    for (const LinearRow& candidate : kRows) {
-      const std::string reason = reject_linear(candidate, scheme, w.n, w.k);
-      if (!reason.empty())
-        reasons += cat("\n  ", candidate.name, ": ", reason);
-      else if (row == nullptr || candidate.cost < row->cost)
-        row = &candidate;
-    }
-    if (row == nullptr)
-      fail(Code::kUnsupported, "no kernel for scheme ", name(scheme), ", n = ", w.n, ", k = ", w.k, ":", reasons);
+    for (const LinearRow& candidate : kRows) reasons += cat("\n  ", candidate.name, ": ", reject_linear(candidate, scheme, w.n, w.k));
+    fail(Code::kUnsupported, "no kernel for scheme ", name(scheme), ", n = ", w.n, ", k = ", w.k, ":", reasons);
   }
   PackedLinear packed;
   packed.row_ = row;

@@ -98,6 +98,10 @@ struct LinearRow {
   double cost = 1;  // relative time; the smallest that does not reject wins
 };
 std::span<const LinearRow> linear_rows();
+// Whether this process may run `row`: its instruction set and CPU features are there.
+bool runs_here(const LinearRow& row);
+// The row that pack_linear takes for such a weight, scheme with its activations: the cheapest that can run it; nullptr if none can.
+const LinearRow* choose_linear(const QuantScheme& scheme, int64_t n, int64_t k);
 // "" if `row` can run the weight in this process (instruction set, CPU features, scheme, sizes), else the reason.
 std::string reject_linear(const LinearRow& row, const QuantScheme& scheme, int64_t n, int64_t k);
 

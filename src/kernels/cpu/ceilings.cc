@@ -25,10 +25,9 @@ struct Loop {
   double ops_per_instruction;
 };
 
-// Whether a row with these needs may run here.
 bool row_runs(std::string_view name) {
   for (const LinearRow& row : linear_rows())
-    if (row.name == name) return static_cast<int>(row.isa) <= static_cast<int>(cpu_isa()) && (row.cpu_has == nullptr || row.cpu_has());
+    if (row.name == name) return runs_here(row);
   return false;
 }
 
