@@ -116,9 +116,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   check("--repeats", request.repeats);
   ThreadPool pool(context.threads);
   const LoadedModel loaded = open_for_bench(request, pool, context);
-  const Ceilings ceilings = measure_ceilings(pool);
   const Work work = work_of(loaded.model, loaded.forward->kv_elem());
-  const double peak = request.act == "float" ? ceilings.float_ops : ceilings.int8_ops;
   const auto weight_bytes = static_cast<double>(loaded.forward->step_bytes());
   uint64_t kv_bytes = 0;
   Json runs = Json::array();
@@ -151,19 +149,26 @@ Json bench(const BenchRequest& request, const Context& context) {
       const double step_ops = 2 * sequences * (work.block_weights + work.head_weights) / step;
       const double context_length = prompt + static_cast<double>(request.output) / 2;
       const double step_bytes = (weight_bytes + sequences * context_length * work.kv_bytes_per_token) / step;
-      const auto percent = [](double part, double whole) { return whole > 0 ? 100 * part / whole : 0.0; };
       run.set("prefill_tokens_per_second", sequences * prompt / prefill_seconds);
       run.set("prefill_ops_per_second", prefill_ops);
-      run.set("prefill_percent_of_peak", percent(prefill_ops, peak));
       run.set("decode_tokens_per_second", sequences / step);
       run.set("decode_ms_p50", 1e3 * step);
       run.set("decode_ms_p90", 1e3 * percentile(decode, 0.9));
       run.set("decode_ms_p99", 1e3 * percentile(decode, 0.99));
       run.set("decode_bytes_per_second", step_bytes);
-      run.set("decode_percent_of_memory", percent(step_bytes, ceilings.read_bytes));
-      run.set("decode_percent_of_peak", percent(step_ops, peak));
+      run.set("decode_ops_per_second", step_ops);
       runs.push_back(std::move(run));
     }
+  // The ceilings need memory of their own: what the model took at most is read before.
+  const uint64_t peak_bytes = peak_resident_bytes();
+  const Ceilings ceilings = measure_ceilings(pool);
+  const double peak = request.act == "float" ? ceilings.float_ops : ceilings.int8_ops;
+  const auto percent = [](const Json& part, double whole) { return whole > 0 ? 100 * part.as_double() / whole : 0.0; };
+  for (Json& run : runs.as_array()) {
+    run.set("prefill_percent_of_peak", percent(run.at("prefill_ops_per_second"), peak));
+    run.set("decode_percent_of_memory", percent(run.at("decode_bytes_per_second"), ceilings.read_bytes));
+    run.set("decode_percent_of_peak", percent(run.at("decode_ops_per_second"), peak));
+  }
   Json out = Json::object();
   out.set("model", request.random.empty() ? request.model : "random " + request.random + " " + request.scheme + ", " + request.outer);
   out.set("act", request.act);
@@ -178,7 +183,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   out.set("repeats", request.repeats);
   out.set("weight_bytes", loaded.forward->weight_bytes());
   out.set("kv_bytes", kv_bytes);
-  out.set("peak_bytes", peak_resident_bytes());
+  out.set("peak_bytes", peak_bytes);
   if (!request.csv.empty()) write_csv(runs, request.csv);
   out.set("runs", std::move(runs));
   return out;
