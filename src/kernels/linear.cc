@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "kernels/cpu/int8.h"
+#include "kernels/cpu/int8_amx.h"
 #include "kernels/cpu/int8_blocks.h"
 #include "kernels/cpu/panel.h"
 
@@ -49,6 +50,13 @@ struct Int8Family {
   }
 };
 
+// On AMX tiles: the same packed weights.
+struct AmxFamily : Int8Family<int8::vnni512_kernels> {
+  static void run_int8(const std::byte* packed, const QuantizedRows& x, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+    int8::run_amx(packed, x, bias, y, ldy, pool);
+  }
+};
+
 // Integer products of ggml weights.
 template <const int8::BlockKernels& (*kKernels)()>
 struct BlockFamily {
@@ -65,6 +73,7 @@ struct BlockFamily {
 
 bool any_cpu() { return true; }
 bool has_avx512_vnni() { return __builtin_cpu_supports("avx512vnni") != 0; }
+bool has_amx() { return has_avx512_vnni() && amx_allowed() && int8::amx_ready(); }
 // CPUID leaf 7.1, EAX bit 4; __builtin_cpu_supports of g++ 12 and clang 14 does not know the name.
 bool has_avx_vnni() {
 #if defined(__x86_64__)

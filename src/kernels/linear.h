@@ -27,8 +27,10 @@
 namespace octavo {
 
 enum class Isa : uint8_t { kScalar, kAvx2, kAvx512 };  // kAvx2 includes FMA and F16C; kAvx512: F, BW, DQ, VL
-// The best this CPU has, or what OCTAVO_ISA=scalar|avx2|avx512 forces (never more than the CPU has: kDevice).
+// The best this CPU has, or what OCTAVO_ISA=scalar|avx2|avx512|amx forces (never more than the CPU has: kDevice). Tile registers
+// are no Isa of their own: amx is avx512 with them, and OCTAVO_ISA=avx512 leaves them out.
 Isa cpu_isa();
+bool amx_allowed();
 std::string_view name(Isa isa);
 
 // How activations enter a product whose scheme leaves them floats. The int8 kinds take effect for i4, i8 and ggml weights;

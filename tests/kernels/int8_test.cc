@@ -242,6 +242,34 @@ TEST(Int8Linear, ManyRowsUseSeveralBlocks) {
   }
 }
 
+// Spans of 4,096 k, blocks of 256 rows, groups of 8 panels, and segments longer than a chunk, against the next best row.
+TEST(Int8Linear, TilesOfManyRowsGiveTheBitsOfVectors) {
+  ThreadPool pool(2);
+  const auto named = [](std::string_view name) {
+    for (const LinearRow& row : linear_rows())
+      if (row.name == name) return &row;
+    return static_cast<const LinearRow*>(nullptr);
+  };
+  const LinearRow *tiles = named("int8_amx"), *vectors = named("int8_vnni512");
+  ASSERT_NE(tiles, nullptr);
+  ASSERT_NE(vectors, nullptr);
+  if (!runs_here(*tiles)) GTEST_SKIP() << "this CPU has no AMX";
+  const int64_t m = 530;
+  for (const Size size : {Size{300, 4104}, Size{40, 9000}}) {
+    Rng rng(27);
+    const std::vector<float> x = inputs(rng, m, size.k);
+    for (const char* text : {"w4a16", "w4a16-asym", "w4a16-g128", "w4a16-g32-asym", "w8a16", "w8a16-asym", "w8a16-g128", "w8a16-g128-asym"}) {
+      for (const Activation act : {Activation::kInt8Token, Activation::kInt8Group}) {
+        const QTensor w = testing::random_weight(parse_scheme(text), size.n, size.k, rng);
+        std::vector<float> a(static_cast<size_t>(m * size.n)), b(a);
+        run_linear(pack_linear(w, pool, tiles, act), x.data(), m, size.k, nullptr, a.data(), size.n, pool);
+        run_linear(pack_linear(w, pool, vectors, act), x.data(), m, size.k, nullptr, b.data(), size.n, pool);
+        ASSERT_TRUE(testing::same_bits(a.data(), b.data(), m * size.n)) << text << " n=" << size.n << " k=" << size.k;
+      }
+    }
+  }
+}
+
 TEST(Int8Linear, ANonFiniteValueMakesItsRowNan) {
   ThreadPool pool(2);
   for (const Case& c : cases()) {

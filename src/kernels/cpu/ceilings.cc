@@ -32,6 +32,7 @@ bool row_runs(std::string_view name) {
 }
 
 Loop int8_loop() {
+  if (row_runs("int8_amx")) return {peak::dot_chains_amx, 16 * 16 * 64 * 2};
   if (row_runs("int8_vnni512")) return {peak::dot_chains_vnni512, 64 * 2};
   if (cpu_isa() == Isa::kAvx512) return {peak::maddubs_chains_avx512, 64 * 2};
   if (row_runs("int8_avxvnni")) return {peak::dot_chains_avxvnni, 32 * 2};
