@@ -2,7 +2,8 @@
 //   h += post( o( attention( rope(q), cache(rope(k), v) ) ) ),  q, k, v = linear(norm(h))
 //   h += post( down( act(gate) * up ) ),                        gate, up = linear(norm(h))
 // q, k and v lie side by side in one row of the qkv buffer, gate and up in another, whether the checkpoint stores them
-// fused or not.
+// fused or not. Between two linears stands one parallel phase (kernels/row_pass.h), which quantizes for the next linears too;
+// the last of a block makes the input of the block after it.
 #include <algorithm>
 
 #include "base/error.h"
@@ -55,33 +56,57 @@ struct Block::Impl {
     return role == Role::kUp ? config.intermediate : 0;
   }
 
-  // Runs the linears of one group, y [rows, ldy] side by side.
-  void run_group(std::initializer_list<Role> roles, const float* x, int64_t rows, int64_t k, float* y, int64_t ldy,
-                 const LinearHook& hook) {
-    std::vector<PackedLayerLinear*> group;
+  // Linears that read the same rows, and how they want them: without a hook, int8 codes need no float rows.
+  struct Group {
+    std::vector<PackedLayerLinear*> members;
+    RowReaders readers;
+    int64_t width;  // of the rows
+  };
+  Group group_of(std::initializer_list<Role> roles, int64_t rows, int64_t width, Floats& floats, bool hooked) {
+    Group group{.members = {}, .readers = {}, .width = width};
+    bool plain = hooked;
     for (const Role role : roles)
-      if (PackedLayerLinear* linear = find(role); linear != nullptr) group.push_back(linear);
-    if (hook) hook(group, x, rows, k);
-    // Linears of one input share its quantization. A recipe may mix schemes in a group, so each is asked.
-    bool quantized = false;
-    for (const PackedLayerLinear* linear : group) {
+      if (PackedLayerLinear* linear = find(role); linear != nullptr) {
+        group.members.push_back(linear);
+        const Quant& activation = linear->packed.activation();
+        if (hooked) continue;  // the hook may change the weights
+        const bool first = group.readers.codes == nullptr;
+        // A recipe may mix schemes in a group. Codes with scales of another length are made from floats.
+        if (!linear->packed.int8_activations() || (!first && group.readers.span != activation.span_k)) {
+          plain = true;
+        } else if (first) {
+          group.readers.codes = &work->int8_rows;
+          group.readers.span = activation.span_k;
+        }
+      }
+    if (plain) group.readers.floats = sized(floats, rows * width);
+    return group;
+  }
+
+  // Runs the linears of one group on rows that its readers hold, y [rows, ldy] side by side.
+  void run_group(const Group& group, int64_t rows, float* y, int64_t ldy, const LinearHook& hook) {
+    std::vector<PackedLayerLinear*> members = group.members;
+    const float* x = group.readers.floats;
+    if (hook) hook(members, x, rows, group.width);
+    bool quantized = group.readers.codes != nullptr;
+    for (const PackedLayerLinear* linear : members) {
       const std::vector<float>& bias = linear->source->bias;
       const float* added = bias.empty() ? nullptr : bias.data();
       float* out = y + column(linear->source->role);
       if (!linear->packed.int8_activations()) {
-        run_linear(linear->packed, x, rows, k, added, out, ldy, pool);
+        run_linear(linear->packed, x, rows, group.width, added, out, ldy, pool);
         continue;
       }
       const int64_t span = linear->packed.activation().span_k;
-      if (!quantized || work->int8_rows.span != span) quantize_rows(x, rows, k, k, span, pool, &work->int8_rows);
+      if (!quantized || work->int8_rows.span != span)
+        quantize_rows(x, rows, group.width, group.width, span, pool, &work->int8_rows);
       quantized = true;
       run_linear(linear->packed, work->int8_rows, added, out, ldy, pool);
     }
   }
 
-  void norm(const float* x, int64_t rows, const std::vector<float>& weight, float* y) const {
-    rms_norm({rows, config.hidden, config.hidden}, x, weight.data(), static_cast<float>(config.norm_eps), y, config.hidden,
-             pool);
+  Group qkv_group(int64_t rows, bool hooked) {
+    return group_of({Role::kQ, Role::kK, Role::kV, Role::kQkv}, rows, config.hidden, work->normed, hooked);
   }
 
   // Pages of all runs in order, in work->pages; runs without a cache get temporary ones. Returns the layout.
@@ -107,82 +132,71 @@ struct Block::Impl {
     return layout;
   }
 
-  // Writes new keys and values to their pages, then attends.
-  void attend(const float* qkv, const BatchRows& batch, float* out) {
+  // Rotates q and k, writes keys and values to their pages, then attends.
+  void attend(float* qkv, const BatchRows& batch, float* out) {
     const LayerKind& kind = config.layer_kinds[static_cast<size_t>(layer.index)];
     std::vector<size_t> first_page;
     const AttentionShape shape{.heads = config.heads, .scale = static_cast<float>(config.attn_scale),
                                .softcap = static_cast<float>(config.attn_softcap), .window = kind.window,
                                .kv = find_pages(batch, first_page)};
-    struct Store {  // a task: the new rows of one page
-      const BatchRows::Run* run;
-      std::byte* page;
-      int64_t begin, end;  // positions
-    };
-    std::vector<Store> stores;
     std::vector<AttentionSegment> segments;
+    work->page_rows.clear();
     for (size_t i = 0; i < batch.runs.size(); ++i) {
       const BatchRows::Run& run = batch.runs[i];
       std::byte* const* pages = work->pages.data() + first_page[i];
-      const int64_t end = run.position + run.rows;
-      for (int64_t at = run.position; at < end; at = (at / kKvPage + 1) * kKvPage)
-        stores.push_back({&run, pages[at / kKvPage], at, std::min(end, (at / kKvPage + 1) * kKvPage)});
+      for (int64_t row = 0; row < run.rows;) {
+        const int64_t position = run.position + row, slot = position % kKvPage, rows = std::min(run.rows - row, kKvPage - slot);
+        work->page_rows.push_back({.first = run.first_row + row, .rows = rows, .slot = slot, .page = pages[position / kKvPage]});
+        row += rows;
+      }
       segments.push_back({.q = qkv + run.first_row * qkv_width, .out = out + run.first_row * q_width, .pages = pages,
                           .rows = run.rows, .position = run.position, .ldq = qkv_width, .ldo = q_width});
     }
-    pool.parallel_for(static_cast<int64_t>(stores.size()), [&](int64_t i) {
-      const Store& store = stores[static_cast<size_t>(i)];
-      for (int64_t at = store.begin; at < store.end; ++at) {
-        const float* row = qkv + (store.run->first_row + at - store.run->position) * qkv_width + q_width;
-        store_kv(shape.kv, store.page, at % kKvPage, row, row + kv_width);
-      }
-    });
+    const QkvShape rows{.heads = config.heads, .ld = qkv_width, .rope_dims = config.ropes[static_cast<size_t>(kind.rope)].dims,
+                        .q_norm = q_norm.empty() ? nullptr : q_norm.data(), .k_norm = k_norm.empty() ? nullptr : k_norm.data(),
+                        .eps = static_cast<float>(config.norm_eps), .kv = shape.kv};
+    rotate_and_store(rows, qkv, work->rope_rows_for(config, kind.rope, batch), work->page_rows.data(),
+                     static_cast<int64_t>(work->page_rows.size()), pool);
     run_attention(shape, segments.data(), static_cast<int64_t>(segments.size()), pool);
   }
 
-  void activate(int64_t rows, const float* gate_up, float* out) const {
-    const Rows shape{rows, config.intermediate, 2 * config.intermediate};
-    const float* up = gate_up + config.intermediate;
-    switch (config.act) {
-      case Act::kSilu: silu_mul(shape, gate_up, up, out, pool); break;
-      case Act::kGeluTanh: gelu_tanh_mul(shape, gate_up, up, out, pool); break;
-      case Act::kGelu: gelu_mul(shape, gate_up, up, out, pool); break;
-    }
+  static GateAct gate_act(Act act) {
+    return act == Act::kSilu ? GateAct::kSilu : act == Act::kGeluTanh ? GateAct::kGeluTanh : GateAct::kGelu;
   }
 
-  void forward(float* hidden, const BatchRows& batch, const LinearHook& hook) {
+  // `prepared`: the workspace holds the input of q, k and v. `next`: the block whose input is made at the end, or nullptr.
+  void forward(float* hidden, const BatchRows& batch, const LinearHook& hook, bool prepared, Impl* next) {
     const int64_t rows = batch.rows, width = config.hidden;
     const auto eps = static_cast<float>(config.norm_eps);
-    float* normed = sized(work->normed, rows * width);
+    const bool hooked = static_cast<bool>(hook);
     float* projected = sized(work->projected, rows * width);
+    const auto weight = [](const std::vector<float>& norm) { return norm.empty() ? nullptr : norm.data(); };
 
     // Attention.
     float* qkv = sized(work->qkv, rows * qkv_width);
-    norm(hidden, rows, input_norm, normed);
-    run_group({Role::kQ, Role::kK, Role::kV, Role::kQkv}, normed, rows, width, qkv, qkv_width, hook);
-    if (!q_norm.empty()) rms_norm_heads(qkv, rows, qkv_width, config.heads, config.head_dim, q_norm.data(), eps, pool);
-    if (!k_norm.empty())
-      rms_norm_heads(qkv + q_width, rows, qkv_width, config.kv_heads, config.head_dim, k_norm.data(), eps, pool);
-    const int index = config.layer_kinds[static_cast<size_t>(layer.index)].rope;
-    const RopeRow* at = work->rope_rows_for(config, index, batch);
-    // Query heads and key heads are neighbours: one call turns both.
-    rope(qkv, rows, qkv_width, config.heads + config.kv_heads, config.head_dim,
-         config.ropes[static_cast<size_t>(index)].dims, at, pool);
     float* attention = sized(work->attention, rows * q_width);
+    const Group first = qkv_group(rows, hooked);
+    if (!prepared) residual_norm(hidden, rows, width, {.norm = weight(input_norm), .eps = eps}, first.readers, pool);
+    run_group(first, rows, qkv, qkv_width, hook);
     attend(qkv, batch, attention);
-    run_group({Role::kO}, attention, rows, q_width, projected, width, hook);
-    if (!post_attn_norm.empty()) norm(projected, rows, post_attn_norm, projected);
-    add(hidden, projected, rows * width, pool);
+    Group output = group_of({Role::kO}, rows, q_width, work->attention, true);
+    run_group(output, rows, projected, width, hook);
 
     // MLP.
     float* gate_up = sized(work->gate_up, rows * 2 * config.intermediate);
-    float* activated = sized(work->activated, rows * config.intermediate);
-    norm(hidden, rows, pre_mlp_norm, normed);
-    run_group({Role::kGate, Role::kUp, Role::kGateUp}, normed, rows, width, gate_up, 2 * config.intermediate, hook);
-    activate(rows, gate_up, activated);
-    run_group({Role::kDown}, activated, rows, config.intermediate, projected, width, hook);
-    if (!post_mlp_norm.empty()) norm(projected, rows, post_mlp_norm, projected);
-    add(hidden, projected, rows * width, pool);
+    const Group gates = group_of({Role::kGate, Role::kUp, Role::kGateUp}, rows, width, work->normed, hooked);
+    residual_norm(hidden, rows, width,
+                  {.delta = projected, .delta_norm = weight(post_attn_norm), .norm = weight(pre_mlp_norm), .eps = eps},
+                  gates.readers, pool);
+    run_group(gates, rows, gate_up, 2 * config.intermediate, hook);
+    const Group down = group_of({Role::kDown}, rows, config.intermediate, work->activated, hooked);
+    gate_mul(gate_act(config.act), {rows, config.intermediate, 2 * config.intermediate}, gate_up, gate_up + config.intermediate,
+             down.readers, pool);
+    run_group(down, rows, projected, width, hook);
+    residual_norm(hidden, rows, width,
+                  {.delta = projected, .delta_norm = weight(post_mlp_norm),
+                   .norm = next == nullptr ? nullptr : weight(next->input_norm), .eps = eps},
+                  next == nullptr ? RowReaders{} : next->qkv_group(rows, false).readers, pool);
   }
 };
 
@@ -192,7 +206,11 @@ Block::Block(const ModelConfig& config, LayerWeights& layer, ThreadPool& pool, s
 Block::~Block() = default;
 
 void Block::forward(float* hidden, const BatchRows& batch, const LinearHook& hook) {
-  if (batch.rows > 0) impl_->forward(hidden, batch, hook);
+  if (batch.rows > 0) impl_->forward(hidden, batch, hook, false, nullptr);
+}
+void Block::forward(std::span<const std::unique_ptr<Block>> blocks, float* hidden, const BatchRows& batch) {
+  for (size_t i = 0; i < blocks.size() && batch.rows > 0; ++i)
+    blocks[i]->impl_->forward(hidden, batch, {}, i > 0, i + 1 < blocks.size() ? blocks[i + 1]->impl_.get() : nullptr);
 }
 std::vector<PackedLayerLinear>& Block::linears() { return impl_->linears; }
 int64_t Block::index() const { return impl_->layer.index; }

@@ -38,7 +38,7 @@ struct Forward::Impl {
   std::vector<std::unique_ptr<LayerWeights>> layers;  // norms, biases and names; the weights are packed in blocks
   std::vector<std::unique_ptr<Block>> blocks;
   std::shared_ptr<Workspace> work = std::make_shared<Workspace>();
-  std::vector<float> hidden, picked, logits;
+  Floats hidden, picked, logits;
   uint64_t bytes = 0;  // packed
 
   Impl(const Model& model, ThreadPool& p, const Progress& progress, Activation activation)
@@ -53,6 +53,7 @@ struct Forward::Impl {
     for (int64_t layer = 0; layer < config.layers; ++layer) {
       report(layer);
       layers.push_back(std::make_unique<LayerWeights>(model.load_layer(layer)));
+      merge_linears(*layers.back());
       blocks.push_back(std::make_unique<Block>(config, *layers.back(), pool, work, activation));
       for (PackedLayerLinear& linear : blocks.back()->linears()) {
         bytes += linear.packed.bytes();
@@ -110,11 +111,18 @@ struct Forward::Impl {
   }
 
   // Logits of `rows` hidden rows, [rows, vocab].
-  void run_head(const float* x, int64_t rows, float* out) {
-    float* normed = sized(work->normed, rows * config.hidden);
-    rms_norm({rows, config.hidden, config.hidden}, x, final_norm.data(), static_cast<float>(config.norm_eps), normed,
-             config.hidden, pool);
-    run_linear(head, normed, rows, config.hidden, nullptr, out, config.vocab, pool);
+  void run_head(float* x, int64_t rows, float* out) {
+    const bool int8 = head.int8_activations();
+    RowReaders readers{.span = head.activation().span_k};
+    if (int8)
+      readers.codes = &work->int8_rows;
+    else
+      readers.floats = sized(work->normed, rows * config.hidden);
+    residual_norm(x, rows, config.hidden, {.norm = final_norm.data(), .eps = static_cast<float>(config.norm_eps)}, readers, pool);
+    if (int8)
+      run_linear(head, work->int8_rows, nullptr, out, config.vocab, pool);
+    else
+      run_linear(head, readers.floats, rows, config.hidden, nullptr, out, config.vocab, pool);
     if (config.final_softcap > 0) softcap(out, static_cast<float>(config.final_softcap), rows * config.vocab, pool);
   }
 
@@ -126,7 +134,7 @@ struct Forward::Impl {
     for (const Piece& piece : cut(segments)) {
       float* x = sized(hidden, piece.batch.rows * config.hidden);
       embed_tokens(config, embedding.weight, piece.tokens, x);
-      for (const std::unique_ptr<Block>& block : blocks) block->forward(x, piece.batch);
+      Block::forward(blocks, x, piece.batch);
       const auto wanted = static_cast<int64_t>(piece.wanted.size());
       float* rows = sized(picked, std::min(wanted, kHeadRows) * config.hidden);
       for (int64_t begin = 0; begin < wanted; begin += kHeadRows) {

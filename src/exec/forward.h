@@ -37,6 +37,10 @@ struct BatchRows {
   int64_t rows = 0;
 };
 
+// Makes one linear of neighbours that read the same input into neighbouring columns (q, k, v; gate, up) where they have one
+// scheme: fewer, larger products, the same numbers. Not where tools want each by its name.
+void merge_linears(LayerWeights& layer);
+
 struct Workspace;  // scratch memory and rope tables that blocks may share, one call at a time (exec/workspace.h)
 
 // One transformer block. `layer` must outlive it.
@@ -49,6 +53,8 @@ class Block {
   // cache for this layer alone is used (calibration: position must be 0). Keys and values go to KvCache row `position`.
   // Whatever the number of rows, all are processed at once: a hook sees each group's input in one call.
   void forward(float* hidden, const BatchRows& batch, const LinearHook& hook = {});
+  // All blocks of a model in order, which share one workspace: the end of each makes the input of the next. The same bits.
+  static void forward(std::span<const std::unique_ptr<Block>> blocks, float* hidden, const BatchRows& batch);
   std::vector<PackedLayerLinear>& linears();
   int64_t index() const;
 

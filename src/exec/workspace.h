@@ -8,6 +8,8 @@
 #include "exec/forward.h"
 #include "kernels/ops.h"
 #include "kernels/quantized_rows.h"
+#include "kernels/row_pass.h"
+#include "tensor/buffer.h"
 
 namespace octavo {
 
@@ -24,22 +26,29 @@ class RopeTable {
   int64_t half_ = 0, positions_ = 0;
 };
 
+// Floats from a multiple of 64 bytes on, where products write fastest (kernels/linear.h).
+using Floats = Buffer;
+// Memory for at least `count` floats, kept for later calls; what it holds is not, when it grows.
+inline float* sized(Floats& memory, int64_t count) {
+  const auto bytes = static_cast<size_t>(count) * sizeof(float);
+  if (memory.size() < bytes) {
+    memory = {};
+    memory = Buffer::allocate(bytes);
+  }
+  return memory.as<float>();
+}
+
 struct Workspace {
-  std::vector<float> normed, qkv, attention, projected, gate_up, activated;
+  Floats normed, qkv, attention, projected, gate_up, activated;
   std::vector<Buffer> temporary_pages;          // keys and values of runs without a cache
   std::vector<std::byte*> pages;                // of the runs of a batch, one after the other
   QuantizedRows int8_rows;  // the input of a group of linears
   std::vector<RopeRow> rope_rows;
+  std::vector<PageRows> page_rows;
   std::map<std::pair<int, bool>, RopeTable> tables;  // by index into ModelConfig::ropes and "long"
 
   // Table rows for every row of the batch with rope number `index`.
   const RopeRow* rope_rows_for(const ModelConfig& config, int index, const BatchRows& batch);
 };
-
-// A buffer of at least `count` floats, kept.
-inline float* sized(std::vector<float>& buffer, int64_t count) {
-  if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(static_cast<size_t>(count));
-  return buffer.data();
-}
 
 }  // namespace octavo

@@ -28,5 +28,7 @@ KvLayout kv_layout(Elem elem, int64_t kv_heads, int64_t head_dim);
 // Writes the keys and values [kv_heads, head_dim] of one position to slot 0...127 of a page. Slot 0 begins a page: what the
 // page held before is forgotten. i8: code = round half even(x / scale); zeros give zeros; a NaN or infinity gives NaN.
 void store_kv(const KvLayout& layout, std::byte* page, int64_t slot, const float* keys, const float* values);
+// The same for one head: keys and values [head_dim].
+void store_kv_head(const KvLayout& layout, std::byte* page, int64_t slot, int64_t head, const float* keys, const float* values);
 
 }  // namespace octavo

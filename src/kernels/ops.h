@@ -1,5 +1,5 @@
-// Elementwise and row operations of a transformer block: norm, rope, activation, residual, soft cap, KV store. Rows are
-// independent and every sum has one fixed order, the same for all instruction sets, threads and batch sizes.
+// Row operations outside the blocks of a transformer; those between its linears are in row_pass.h. Rows are independent and
+// every sum has one fixed order, the same for all instruction sets, threads and batch sizes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,28 +13,12 @@ struct Rows {
   int64_t rows, n, ld;
 };
 
-// y = x / sqrt(mean(x^2) + eps) * weight[n]; the sum of squares is kept in double. x and y may be the same memory.
-void rms_norm(const Rows& shape, const float* x, const float* weight, float eps, float* y, int64_t ldy, ThreadPool& pool);
-// The same over each of `heads` consecutive groups of head_dim columns, in place: x [rows, heads, head_dim], stride ld.
-void rms_norm_heads(float* x, int64_t rows, int64_t ld, int64_t heads, int64_t head_dim, const float* weight, float eps,
-                    ThreadPool& pool);
-
-// Rotates the first `dims` columns of each head: pairs are (i, i + dims/2). cos and sin of row r are cos[r], sin[r]:
-// pointers to dims/2 values each.
+// Of one row of a batch: pointers to dims/2 values each.
 struct RopeRow {
   const float* cos;
   const float* sin;
 };
-void rope(float* x, int64_t rows, int64_t ld, int64_t heads, int64_t head_dim, int64_t dims, const RopeRow* at,
-          ThreadPool& pool);
 
-// out[rows, n] = act(gate) * up; gate and up with row stride ld, out contiguous.
-void silu_mul(const Rows& shape, const float* gate, const float* up, float* out, ThreadPool& pool);
-void gelu_tanh_mul(const Rows& shape, const float* gate, const float* up, float* out, ThreadPool& pool);
-void gelu_mul(const Rows& shape, const float* gate, const float* up, float* out, ThreadPool& pool);
-
-// x += y over `count` values.
-void add(float* x, const float* y, int64_t count, ThreadPool& pool);
 // x *= factor.
 void scale(float* x, float factor, int64_t count);
 // x = cap * tanh(x / cap).

@@ -14,6 +14,9 @@ struct OpsTable {
   void (*exp)(const float* x, float* out, int64_t n);
   void (*store_f16)(const float* x, int64_t n, uint16_t* out);
 };
+const OpsTable& ops();  // for this CPU
+// GELU with the error function, by the standard library for every instruction set.
+void gelu_mul_row(const float* gate, const float* up, float* out, int64_t n);
 const OpsTable& ops_scalar();
 const OpsTable& ops_avx2();
 const OpsTable& ops_avx512();

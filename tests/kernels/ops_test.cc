@@ -10,6 +10,7 @@
 #include "kernels/linear.h"
 #include "kernels/ops.h"
 #include "kernels/ops_table.h"
+#include "kernels/row_pass.h"
 
 namespace octavo {
 namespace {
@@ -64,9 +65,9 @@ TEST(OpsTest, ActivationsAreWithinTheirRoundings) {
   const std::vector<float> gate = sweep(-12.0f, 12.0f, 30'011), up(gate.size(), 1.0f);
   const Rows shape{1, static_cast<int64_t>(gate.size()), static_cast<int64_t>(gate.size())};
   std::vector<float> silu(gate.size()), gelu_tanh(gate.size()), gelu(gate.size());
-  silu_mul(shape, gate.data(), up.data(), silu.data(), pool);
-  gelu_tanh_mul(shape, gate.data(), up.data(), gelu_tanh.data(), pool);
-  gelu_mul(shape, gate.data(), up.data(), gelu.data(), pool);
+  gate_mul(GateAct::kSilu, shape, gate.data(), up.data(), {.floats = silu.data()}, pool);
+  gate_mul(GateAct::kGeluTanh, shape, gate.data(), up.data(), {.floats = gelu_tanh.data()}, pool);
+  gate_mul(GateAct::kGelu, shape, gate.data(), up.data(), {.floats = gelu.data()}, pool);
   for (size_t i = 0; i < gate.size(); ++i) {
     const double g = gate[i];
     // exp: 2 ulp; one addition, one division.
@@ -84,7 +85,7 @@ TEST(OpsTest, ActivationMultipliesByUpWithStrides) {
   ThreadPool pool(1);
   const std::vector<float> rows = {1, 2, 10, 20, -1, -2, 30, 40};  // two rows of gate[2], up[2]
   std::vector<float> out(4);
-  silu_mul({2, 2, 4}, rows.data(), rows.data() + 2, out.data(), pool);
+  gate_mul(GateAct::kSilu, {2, 2, 4}, rows.data(), rows.data() + 2, {.floats = out.data()}, pool);
   for (int i = 0; i < 4; ++i) {
     const double g = rows[static_cast<size_t>(i / 2 * 4 + i % 2)], u = rows[static_cast<size_t>(i / 2 * 4 + i % 2 + 2)];
     EXPECT_NEAR(out[static_cast<size_t>(i)], g / (1 + std::exp(-g)) * u, 1e-5);
@@ -113,9 +114,8 @@ TEST(OpsTest, SoftcapFollowsTanhNearZeroAndFarOut) {
 TEST(OpsTest, RmsNormEqualsDouble) {
   ThreadPool pool(3);
   for (const int64_t n : {1, 3, 16, 17, 64, 576, 4099}) {
-    const std::vector<float> x = noise(5 * n, 1), weight = noise(n, 2);
-    std::vector<float> y(x.size());
-    rms_norm({5, n, n}, x.data(), weight.data(), 1e-5f, y.data(), n, pool);
+    std::vector<float> x = noise(5 * n, 1), weight = noise(n, 2), y(x.size());
+    residual_norm(x.data(), 5, n, {.norm = weight.data(), .eps = 1e-5f}, {.floats = y.data()}, pool);
     for (int64_t row = 0; row < 5; ++row) {
       double sum = 0;
       for (int64_t i = 0; i < n; ++i) sum += std::pow(static_cast<double>(x[static_cast<size_t>(row * n + i)]), 2);
@@ -129,26 +129,10 @@ TEST(OpsTest, RmsNormEqualsDouble) {
   }
 }
 
-TEST(OpsTest, RmsNormOfHeadsNormsEachHeadAndLeavesTheRest) {
-  ThreadPool pool(1);
-  std::vector<float> x = {3, 4, 0, 5, 7, 7};  // two heads of two, and two columns that are not heads
-  const std::vector<float> weight = {1, 2};
-  rms_norm_heads(x.data(), 1, 6, 2, 2, weight.data(), 1e-12f, pool);
-  const double r = std::sqrt(12.5);
-  EXPECT_NEAR(x[0], 3 / r, 1e-6);
-  EXPECT_NEAR(x[1], 8 / r, 1e-6);
-  EXPECT_NEAR(x[2], 0, 1e-6);
-  EXPECT_NEAR(x[3], 10 / r, 1e-6);
-  EXPECT_EQ(x[4], 7);
-  EXPECT_EQ(x[5], 7);
-}
-
 TEST(OpsTest, RopeTurnsPairsHalfADimensionApart) {
-  ThreadPool pool(1);
   const float cos[] = {0.0f, 0.5f}, sin[] = {1.0f, 0.25f};
   std::vector<float> x = {1, 2, 3, 4, 9};  // one head of 5, of which 4 are rotated
-  const RopeRow row{cos, sin};
-  rope(x.data(), 1, 5, 1, 5, 4, &row, pool);
+  ops().rope(x.data(), 1, 5, 2, cos, sin);
   EXPECT_EQ(x, (std::vector<float>{-3, 2 * 0.5f - 4 * 0.25f, 1, 4 * 0.5f + 2 * 0.25f, 9}));
 }
 

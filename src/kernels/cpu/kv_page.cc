@@ -68,46 +68,49 @@ KvLayout kv_layout(Elem elem, int64_t kv_heads, int64_t head_dim) {
   return out;
 }
 
-void store_kv(const KvLayout& layout, std::byte* page, int64_t slot, const float* keys, const float* values) {
-  OCTAVO_CHECK(slot >= 0 && slot < kKvPage, "slot=", slot);
+void store_kv_head(const KvLayout& layout, std::byte* page, int64_t slot, int64_t head_index, const float* keys, const float* values) {
   const int64_t dim = layout.head_dim;
   thread_local std::vector<uint16_t> halves;
   thread_local std::vector<int8_t> codes;
-  for (int64_t h = 0; h < layout.kv_heads; ++h, keys += dim, values += dim) {
-    std::byte* head = page + static_cast<uint64_t>(h) * layout.head_bytes;
-    float sum = 0;  // NaN once a value is not finite: 0 * infinity
-    for (int64_t d = 0; d < dim; ++d) sum += 0 * values[d];
-    bool bad = sum != 0;
-    switch (layout.elem) {
-      case Elem::kF32: scatter(layout, head, slot, keys, values); break;
-      case Elem::kF16:
-      case Elem::kBF16: {
-        halves.resize(static_cast<size_t>(2 * dim));
-        uint16_t* half = halves.data();
-        for (const float* from : {keys, values}) {
-          if (layout.elem == Elem::kF16)
-            store_f16(from, dim, half);
-          else
-            for (int64_t d = 0; d < dim; ++d) half[d] = f32_to_bf16(from[d]);
-          half += dim;
-        }
-        const uint16_t infinity = layout.elem == Elem::kF16 ? 0x7c00 : 0x7f80;  // values that the type cannot hold
-        for (int64_t d = 0; d < dim; ++d) bad = bad || (halves[static_cast<size_t>(dim + d)] & infinity) == infinity;
-        scatter(layout, head, slot, halves.data(), halves.data() + dim);
-        break;
+  std::byte* head = page + static_cast<uint64_t>(head_index) * layout.head_bytes;
+  float sum = 0;  // NaN once a value is not finite: 0 * infinity
+  for (int64_t d = 0; d < dim; ++d) sum += 0 * values[d];
+  bool bad = sum != 0;
+  switch (layout.elem) {
+    case Elem::kF32: scatter(layout, head, slot, keys, values); break;
+    case Elem::kF16:
+    case Elem::kBF16: {
+      halves.resize(static_cast<size_t>(2 * dim));
+      uint16_t* half = halves.data();
+      for (const float* from : {keys, values}) {
+        if (layout.elem == Elem::kF16)
+          store_f16(from, dim, half);
+        else
+          for (int64_t d = 0; d < dim; ++d) half[d] = f32_to_bf16(from[d]);
+        half += dim;
       }
-      default: {
-        codes.resize(static_cast<size_t>(2 * dim));
-        float* scales = reinterpret_cast<float*>(head + layout.scales_at);
-        scales[slot] = quantize_head(keys, dim, codes.data());
-        scales[kKvPage + slot] = quantize_head(values, dim, codes.data() + dim);
-        scatter(layout, head, slot, codes.data(), codes.data() + dim);
-        break;
-      }
+      const uint16_t infinity = layout.elem == Elem::kF16 ? 0x7c00 : 0x7f80;  // values that the type cannot hold
+      for (int64_t d = 0; d < dim; ++d) bad = bad || (halves[static_cast<size_t>(dim + d)] & infinity) == infinity;
+      scatter(layout, head, slot, halves.data(), halves.data() + dim);
+      break;
     }
-    auto* flag = reinterpret_cast<uint8_t*>(head + layout.flag_at);
-    *flag = slot == 0 ? static_cast<uint8_t>(bad) : static_cast<uint8_t>(*flag | static_cast<uint8_t>(bad));
+    default: {
+      codes.resize(static_cast<size_t>(2 * dim));
+      float* scales = reinterpret_cast<float*>(head + layout.scales_at);
+      scales[slot] = quantize_head(keys, dim, codes.data());
+      scales[kKvPage + slot] = quantize_head(values, dim, codes.data() + dim);
+      scatter(layout, head, slot, codes.data(), codes.data() + dim);
+      break;
+    }
   }
+  auto* flag = reinterpret_cast<uint8_t*>(head + layout.flag_at);
+  *flag = slot == 0 ? static_cast<uint8_t>(bad) : static_cast<uint8_t>(*flag | static_cast<uint8_t>(bad));
+}
+
+void store_kv(const KvLayout& layout, std::byte* page, int64_t slot, const float* keys, const float* values) {
+  OCTAVO_CHECK(slot >= 0 && slot < kKvPage, "slot=", slot);
+  for (int64_t head = 0; head < layout.kv_heads; ++head)
+    store_kv_head(layout, page, slot, head, keys + head * layout.head_dim, values + head * layout.head_dim);
 }
 
 }  // namespace octavo
