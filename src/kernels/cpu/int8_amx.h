@@ -22,8 +22,13 @@ struct AmxArgs {
   const int8_t* x;           // [piece of k][T][piece], from the first chunk
   const int32_t* sums;       // [chunk][T], from the first chunk: what the zero points take away from the segment up to there
   const float* x_scales;     // [act group][T], or nullptr
+  bool first;                // the sums in acc begin here: what it holds does not count
   float* acc;                // [T][32]
   int32_t* part;             // [T][32]: sums of a segment that goes on in the next chunk
+  float* y;                  // where the product goes if it ends here, [rows][cols] with row stride ldy; else nullptr
+  int64_t ldy, cols;         // cols: 1 ... 32
+  const float* row_scales;   // [rows], or nullptr: 1
+  const float* bias;         // of the panel, or nullptr
   const uint8_t* fetch;      // what to prefetch meanwhile, and how many bytes of it at a time (see AmxKernels)
   int64_t fetch_step;
 };
@@ -47,7 +52,6 @@ struct AmxKernels {
   void (*unpack)(const uint8_t* from, int64_t lines, uint8_t* to);         // as Kernels::unpack
   void (*unpack_signed)(const uint8_t* from, int64_t lines, uint8_t* to);  // less 8
   void (*flip_sign)(const uint8_t* from, int64_t bytes, uint8_t* to);      // less 128
-  void (*finish)(const float* acc, int64_t cols, float scale, const float* bias, float* y);  // as Kernels::finish
 };
 const AmxKernels& amx_kernels();
 

@@ -12,6 +12,30 @@ using Vec = Int8Avx512;
 
 __m512i zeros(const uint8_t* from) { return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))); }
 
+// 16 columns of a finished row: times the scale of the token, plus the bias; each is rounded (int8.h).
+inline void store_row(const AmxArgs& args, int64_t r, int64_t column, __m512 value) {
+  if (column >= args.cols) return;
+  const __mmask16 present = static_cast<__mmask16>(args.cols - column >= 16 ? 0xffff : (1 << (args.cols - column)) - 1);
+  if (args.row_scales != nullptr) value = Vec::mul(value, Vec::broadcast(args.row_scales + r));
+  if (args.bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(present, args.bias + column));
+  _mm512_mask_storeu_ps(args.y + r * args.ldy + column, present, value);
+}
+// The outputs come from memory too: y is asked for when the last columns of k begin.
+inline void fetch_y(const AmxArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r)
+    for (int64_t column = 0; column < args.cols; column += 16) __builtin_prefetch(args.y + r * args.ldy + column, 1);
+}
+inline void begin_acc(const AmxArgs& args) {
+  if (args.y != nullptr) fetch_y(args);
+  if (args.first)
+    for (int64_t i = 0; i < args.rows * kPanel; i += 16) Vec::store(args.acc + i, Vec::none());
+}
+inline void finish_acc(const AmxArgs& args) {
+  if (args.y == nullptr) return;
+  for (int64_t r = 0; r < args.rows; ++r)
+    for (int64_t column = 0; column < kPanel; column += 16) store_row(args, r, column, Vec::load(args.acc + r * kPanel + column));
+}
+
 // Sums of a segment, [rows][32], times their scales onto acc.
 template <int64_t kTileRows, bool kAsymmetric, bool kGroups>
 inline void add_segment(const AmxArgs& args, const Chunk& chunk, const int32_t* sums, const int32_t* from) {
@@ -54,6 +78,7 @@ void tile(const AmxArgs& args) {
       OCTAVO_TILE_STORE(3, to + 16 * kPanel + 16, kStride);
     }
   };
+  begin_acc(args);
   if (args.chunks->begin == 0) {
     OCTAVO_TILE_LOAD(0, args.part, kStride);
     OCTAVO_TILE_LOAD(1, args.part + 16, kStride);
@@ -94,6 +119,7 @@ void tile(const AmxArgs& args) {
     add_segment<kTileRows, kAsymmetric, kGroups>(args, chunk, args.sums + c * kTileRows, out);
   }
   if (args.chunks[args.num_chunks - 1].end == 0) store(args.part);
+  finish_acc(args);
 }
 
 template <bool kTwo>
@@ -111,12 +137,13 @@ void groups_tile(const AmxArgs& args) {
   constexpr int kRows = 16;
   alignas(64) int32_t out[4][kRows * 16];
   const uint8_t *fetch = args.fetch, *fetched = fetch;
+  if (args.y != nullptr) fetch_y(args);
   for (int64_t half = 0; half < 2; ++half) {
     const int64_t column = 16 * half;
     const uint8_t* w = args.codes + 4 * column;
     const int8_t* x = args.x;
     __m512 acc[kRows];
-    OCTAVO_EACH(r, kRows) { acc[r] = Vec::load(args.acc + r * kPanel + column); });
+    OCTAVO_EACH(r, kRows) { acc[r] = args.first ? Vec::none() : Vec::load(args.acc + r * kPanel + column); });
     const auto add = [&](int64_t c) __attribute__((always_inline)) {
       const Chunk& chunk = args.chunks[c];
       const int64_t group = chunk.group * kPanel + column;
@@ -174,7 +201,13 @@ void groups_tile(const AmxArgs& args) {
       }
       add(c);
     }
-    OCTAVO_EACH(r, kRows) { Vec::store(args.acc + r * kPanel + column, acc[r]); });
+    if (args.y == nullptr) {
+      OCTAVO_EACH(r, kRows) { Vec::store(args.acc + r * kPanel + column, acc[r]); });
+    } else {
+      OCTAVO_EACH(r, kRows) {
+        if (r < args.rows) store_row(args, r, column, acc[r]);
+      });
+    }
   }
 }
 
@@ -225,6 +258,7 @@ void nibbles_tile(const AmxArgs& args) {
   const auto add = [&](int64_t c) __attribute__((always_inline)) {
     add_segment<16, kAsymmetric, kGroups>(args, args.chunks[c], kAsymmetric ? args.sums + c * 16 : kNone, out[c % 2]);
   };
+  begin_acc(args);
   unpack(0);
   for (int64_t c = 0; c < args.num_chunks; ++c) {
     c % 2 == 0 ? multiply.template operator()<false>(c) : multiply.template operator()<true>(c);
@@ -232,6 +266,7 @@ void nibbles_tile(const AmxArgs& args) {
     if (c > 0) add(c - 1);
   }
   add(args.num_chunks - 1);
+  finish_acc(args);
 }
 
 void run_groups(const AmxArgs& args) {
@@ -289,7 +324,7 @@ void flip_sign(const uint8_t* __restrict from, int64_t bytes, uint8_t* __restric
 const AmxKernels& amx_kernels() {
   static constexpr AmxKernels kKernels = {
       .begin = begin_tiles, .end = end_tiles, .tile = dispatch<false>, .two_tiles = dispatch<true>, .groups = run_groups, .nibbles = run_nibbles,
-      .prepare = prepare, .unpack = unpack_nibbles, .unpack_signed = unpack_signed, .flip_sign = flip_sign, .finish = finish_row};
+      .prepare = prepare, .unpack = unpack_nibbles, .unpack_signed = unpack_signed, .flip_sign = flip_sign};
   return kKernels;
 }
 

@@ -132,29 +132,31 @@ void run_amx(const std::byte* packed, const QuantizedRows& x, const float* bias,
     static thread_local Scratch scratch;
     const int64_t range = task / row_blocks, row_block = task % row_blocks;
     const int64_t tile0 = row_block * tiles / row_blocks, tile1 = (row_block + 1) * tiles / row_blocks, num_tiles = tile1 - tile0;
-    const int64_t row0 = tile0 * tile_rows, rows = std::min(tile1 * tile_rows, x.m) - row0;
-    const int64_t panel_sums = num_tiles * tile_rows * kPanel;
+    // With one span, sums are needed of one panel at a time, and of none if it is also one block.
+    const int64_t group = spans == 1 ? 1 : kColumnPanels, tile_sums = tile_rows * kPanel, panel_sums = num_tiles * tile_sums;
+    float* acc = aligned(&scratch.acc, group * panel_sums);
+    int32_t* part = aligned(&scratch.part, group * panel_sums);
     kernels.begin(piece);
     const int64_t panel_end = (range + 1) * at.panels / ranges;
-    for (int64_t panel0 = range * at.panels / ranges; panel0 < panel_end; panel0 += kColumnPanels) {
-      const int64_t panel1 = std::min(panel0 + kColumnPanels, panel_end);
-      float* acc = aligned(&scratch.acc, (panel1 - panel0) * panel_sums);
-      int32_t* part = aligned(&scratch.part, (panel1 - panel0) * panel_sums);
-      std::fill_n(acc, (panel1 - panel0) * panel_sums, 0.0f);
+    for (int64_t panel0 = range * at.panels / ranges; panel0 < panel_end; panel0 += group)
       for (int64_t span = 0; span < spans; ++span)
-        for (int64_t panel = panel0; panel < panel1; ++panel) {
+        for (int64_t panel = panel0; panel < std::min(panel0 + group, panel_end); ++panel) {
           const auto* from = reinterpret_cast<const uint8_t*>(packed + at.codes_at + static_cast<uint64_t>(panel) * at.panel_bytes);
           AmxArgs args{};
           args.piece = piece;
           args.scales = packed + at.scales_at + panel * at.groups * kPanel * scale_bytes;
           args.scale_kind = at.scale_kind;
           args.zeros = at.asymmetric != 0 ? reinterpret_cast<const uint8_t*>(packed + at.zeros_at) + panel * at.groups * kPanel : nullptr;
+          args.ldy = ldy;
+          args.cols = std::min(kPanel, at.n - panel * kPanel);
+          args.bias = bias == nullptr ? nullptr : bias + panel * kPanel;
           for (int64_t b = span * num_blocks / spans; b < (span + 1) * num_blocks / spans; ++b) {
             const AmxBlock& block = blocks[static_cast<size_t>(b)];
             const uint8_t* block_codes = from + block.k * kPanel * at.bits / 8;
             const int64_t block_bytes = block.columns * kPanel * at.bits / 8;
             args.chunks = chunks + block.chunk;
             args.num_chunks = block.chunks;
+            args.first = b == 0;
             args.codes = scratch.codes;
             if (direct)
               args.codes = block_codes;
@@ -169,26 +171,20 @@ void run_amx(const std::byte* packed, const QuantizedRows& x, const float* bias,
             // The tiles fetch the next block in equal shares; a single tile fetches a little ahead of itself (int8_run.cc).
             args.fetch_step = direct ? kLine : block_bytes / num_tiles / (groups ? 2 * block.chunks : block.pieces);
             for (int64_t tile = tile0; tile < tile1; ++tile) {
-              args.rows = std::min(tile_rows, x.m - tile * tile_rows);
+              const int64_t row = tile * tile_rows, sums_at = (panel - panel0) * panel_sums + (tile - tile0) * tile_sums;
+              args.rows = std::min(tile_rows, x.m - row);
               args.fetch = block_codes + (tiles == 1 ? kAhead : block_bytes + (tile - tile0) * block_bytes / num_tiles);
               args.x = tile_x + tile * tile_bytes + block.piece * tile_rows * piece;
               args.sums = in.sums.data() + (tile * at.num_chunks + block.chunk) * tile_rows;
               args.x_scales = act_groups == 0 ? nullptr : in.scales.data() + tile * act_groups * tile_rows;
-              args.acc = acc + (panel - panel0) * panel_sums + (tile - tile0) * tile_rows * kPanel;
-              args.part = part + (panel - panel0) * panel_sums + (tile - tile0) * tile_rows * kPanel;
+              args.acc = acc + sums_at;
+              args.part = part + sums_at;
+              args.y = b == num_blocks - 1 ? y + row * ldy + panel * kPanel : nullptr;
+              args.row_scales = act_groups == 0 ? x.scales.data() + row : nullptr;
               tile_kernel(args);
             }
           }
         }
-      for (int64_t row = 0; row < rows; ++row) {
-        const float scale = act_groups == 0 ? x.scales[static_cast<size_t>(row0 + row)] : 1.0f;  // times 1 is exact
-        for (int64_t panel = panel0; panel < panel1; ++panel) {
-          const int64_t col0 = panel * kPanel, cols = std::min(kPanel, at.n - col0);
-          kernels.finish(acc + (panel - panel0) * panel_sums + row * kPanel, cols, scale, bias == nullptr ? nullptr : bias + col0,
-                         y + (row0 + row) * ldy + col0);
-        }
-      }
-    }
     kernels.end();
   });
 }

@@ -20,7 +20,7 @@ namespace {
   }
 }
 
-void finish_row(const float* __restrict acc, int64_t cols, float scale, const float* __restrict bias, float* __restrict y) {
+[[maybe_unused]] void finish_row(const float* __restrict acc, int64_t cols, float scale, const float* __restrict bias, float* __restrict y) {
   if (bias == nullptr && cols == kPanel) {
     for (int64_t i = 0; i < kPanel; ++i) y[i] = acc[i] * scale;
   } else if (cols == kPanel) {
