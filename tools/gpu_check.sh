@@ -1,12 +1,12 @@
 #!/bin/bash
 # Checks and times the Hopper kernels on a machine with an H100:
-#   tools/gpu_check.sh [check] [repeats] [huge] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench]     (no word: check bench)
+#   tools/gpu_check.sh [check] [repeats] [huge] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench] [acext]     (no word: check bench)
 # OCTAVO_CUDA_CHECK names a built octavo_cuda_check; without it the program is built in build-gpu (cmake, ninja, nvcc).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 program=${OCTAVO_CUDA_CHECK:-}
 if [ -z "$program" ]; then
-  cmake -S . -B build-gpu -G Ninja -DOCTAVO_KERNELS_ONLY=ON >/dev/null && ninja -C build-gpu octavo_cuda_check || exit 1
+  cmake -S . -B build-gpu -G Ninja -DOCTAVO_KERNELS_ONLY=ON >/dev/null && ninja -C build-gpu octavo_cuda_check acext_examples || exit 1
   program=build-gpu/octavo_cuda_check
 fi
 if [ -z "${OCTAVO_CUBLASLT:-}" ]; then  # the rival: beside the toolkit, or inside PyTorch
@@ -53,6 +53,14 @@ for what in "$@"; do
       timeout 100 "$program" w8a8 bench row-major || status=1
       timeout 100 "$program" w8a8 bench neighbours || status=1
       timeout 100 "$program" w8a8 bench quantize || status=1 ;;
+    acext)  # the programs of docs/acext.md, every runner, and what the adapters cost
+      for source in examples/acext/*.cu; do
+        name=$(basename "$source" .cu)
+        echo "-- $name"
+        timeout 20 "$(dirname "$program")/acext_$name" || status=1
+      done
+      timeout 60 "$program" acext check || status=1
+      timeout 60 "$program" acext bench || status=1 ;;
     *) echo "unknown word $what"; exit 2 ;;
   esac
 done

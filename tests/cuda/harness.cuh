@@ -1,4 +1,4 @@
-// What the GPU checks and benchmarks share: device memory that frees itself, error checks, random operands.
+// What the GPU checks and benchmarks share: error checks, conversions, entry points.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/half.h"
+#include "kernels/cuda/bench/device_memory.cuh"
 #include "kernels/cuda/woq_linear.h"
 
 namespace octavo::cuda::testing {
@@ -26,37 +27,8 @@ inline void check(cudaError_t status, const char* what) {
 }
 #define CUDA_CHECK(call) ::octavo::cuda::testing::check((call), #call)
 
-class DeviceBytes {
- public:
-  DeviceBytes() = default;
-  explicit DeviceBytes(size_t bytes) : bytes_(bytes) {
-    if (bytes != 0) CUDA_CHECK(cudaMalloc(&data_, bytes));
-  }
-  ~DeviceBytes() {
-    if (data_ != nullptr) cudaFree(data_);
-  }
-  DeviceBytes(DeviceBytes&& other) noexcept : data_(other.data_), bytes_(other.bytes_) { other.data_ = nullptr; }
-  DeviceBytes& operator=(DeviceBytes&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  DeviceBytes(const DeviceBytes&) = delete;
-  DeviceBytes& operator=(const DeviceBytes&) = delete;
-  template <class T = uint8_t>
-  T* as() const { return static_cast<T*>(data_); }
-  size_t size() const { return bytes_; }
-
- private:
-  void* data_ = nullptr;
-  size_t bytes_ = 0;
-};
-
-inline DeviceBytes upload(const void* data, size_t bytes) {
-  DeviceBytes out(bytes);
-  CUDA_CHECK(cudaMemcpy(out.as(), data, bytes, cudaMemcpyHostToDevice));
-  return out;
-}
+using octavo::cuda::DeviceBytes;
+using octavo::cuda::upload;
 
 inline uint16_t to_bits(float value, bool bf16) { return bf16 ? f32_to_bf16(value) : f32_to_f16(value); }
 inline float from_bits(uint16_t bits, bool bf16) { return bf16 ? bf16_to_f32(bits) : f16_to_f32(bits); }

@@ -2,6 +2,7 @@
 // kernels on the GPU of this machine.
 #include <algorithm>
 
+#include "cuda/acext_tests.cuh"
 #include "cuda/harness.cuh"
 #include "cuda/w8a8_tests.cuh"
 #include "octavo/error.h"
@@ -19,6 +20,8 @@ int main(int argc, char** argv) {
     if (!arguments.empty() && arguments[0] == "repeats") return run_repeats();
     if (!arguments.empty() && arguments[0] == "huge") return run_huge();
     if (!arguments.empty() && arguments[0] == "bench") return run_bench({arguments.begin() + 1, arguments.end()});
+    if (arguments.size() > 1 && arguments[0] == "acext" && arguments[1] == "check") return run_acext_checks(arguments.size() > 2 && arguments[2] == "quick");
+    if (arguments.size() > 1 && arguments[0] == "acext" && arguments[1] == "bench") return run_acext_bench();
     if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "check") return run_w8a8_checks({arguments.begin() + 2, arguments.end()});
     if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "bench") return run_w8a8_bench({arguments.begin() + 2, arguments.end()});
   } catch (const octavo::Error& error) {
@@ -26,6 +29,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [alone] [rival] [top=N] [m=M,...] [shape=NxK,...] [csv=FILE] |\n"
-                       "  w8a8 check [quick] [gemm] [huge] | w8a8 bench [early] [row-major] [rival] [fast] [sweep=FILE] [neighbours] [quantize]\n");
+                       "  w8a8 check [quick] [gemm] [huge] | w8a8 bench [early] [row-major] [rival] [fast] [sweep=FILE] [neighbours] [quantize] |\n"
+                       "  acext check [quick] | acext bench\n");
   return 2;
 }

@@ -8,28 +8,16 @@
 #include "base/error.h"
 #include "cuda/timing.cuh"
 #include "cuda/w8a8_tests.cuh"
+#include "kernels/cuda/bench/candidates.h"
+#include "kernels/cuda/bench/cublaslt.h"
 #include "kernels/cuda/w8a8_linear.h"
 #include "kernels/cuda/w8a8_quantize.h"
-#if __has_include(<cublasLt.h>)
-#include <cublasLt.h>
-#include <dlfcn.h>
-#define OCTAVO_HAS_CUBLASLT 1
-#endif
 
 namespace octavo::cuda::testing {
 namespace {
 
 constexpr double kBytesPerUs = 3.19e6, kOpsPerUs = 1473e6;
 constexpr int64_t kMostTokens = 4096;
-
-__global__ void fill_bytes(uint32_t* words, int64_t count, uint32_t seed) {
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
-    uint64_t z = static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15ull + seed;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    words[i] = static_cast<uint32_t>(z ^ (z >> 31));
-  }
-}
 
 // Uniform in -2 ... 2.
 __global__ void fill_bf16(uint16_t* out, int64_t count, uint32_t seed) {
@@ -39,51 +27,6 @@ __global__ void fill_bf16(uint16_t* out, int64_t count, uint32_t seed) {
     out[i] = __bfloat16_as_ushort(__float2bfloat16_rn(static_cast<float>(z >> 8) * 0x1p-22f - 2.0f));
   }
 }
-
-#ifdef OCTAVO_HAS_CUBLASLT
-// y[m,n] = x[m,k] w[n,k]^T, int8 to int32, the fastest of the first 8 heuristic answers; NaN where the library is missing.
-double time_cublaslt_int8(int64_t m, int64_t n, int64_t k, const uint8_t* w, int copies, int64_t copy_bytes, const void* x, void* y, double budget_us) {
-  static void* library = dlopen(std::getenv("OCTAVO_CUBLASLT") != nullptr ? std::getenv("OCTAVO_CUBLASLT") : "libcublasLt.so.13", RTLD_NOW);
-  if (library == nullptr) return NAN;
-#define LOAD(name) static const auto name##_ = reinterpret_cast<decltype(&name)>(dlsym(library, #name))
-  LOAD(cublasLtCreate); LOAD(cublasLtMatmulDescCreate); LOAD(cublasLtMatmulDescSetAttribute); LOAD(cublasLtMatrixLayoutCreate);
-  LOAD(cublasLtMatmulPreferenceCreate); LOAD(cublasLtMatmulPreferenceSetAttribute); LOAD(cublasLtMatmulAlgoGetHeuristic); LOAD(cublasLtMatmul);
-#undef LOAD
-  static cublasLtHandle_t handle = [] {
-    cublasLtHandle_t out = nullptr;
-    cublasLtCreate_(&out);
-    return out;
-  }();
-  cublasLtMatmulDesc_t desc;
-  cublasLtMatmulDescCreate_(&desc, CUBLAS_COMPUTE_32I, CUDA_R_32I);
-  const cublasOperation_t transposed = CUBLAS_OP_T;
-  cublasLtMatmulDescSetAttribute_(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed));
-  cublasLtMatrixLayout_t a, b, d;  // column-major: w is [k, n], x is [k, m], y is [n, m]
-  cublasLtMatrixLayoutCreate_(&a, CUDA_R_8I, static_cast<uint64_t>(k), static_cast<uint64_t>(n), k);
-  cublasLtMatrixLayoutCreate_(&b, CUDA_R_8I, static_cast<uint64_t>(k), static_cast<uint64_t>(m), k);
-  cublasLtMatrixLayoutCreate_(&d, CUDA_R_32I, static_cast<uint64_t>(n), static_cast<uint64_t>(m), n);
-  static const DeviceBytes workspace(32 << 20);
-  const size_t space = workspace.size();
-  cublasLtMatmulPreference_t preference;
-  cublasLtMatmulPreferenceCreate_(&preference);
-  cublasLtMatmulPreferenceSetAttribute_(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &space, sizeof(space));
-  cublasLtMatmulHeuristicResult_t answers[8];
-  int found = 0;
-  cublasLtMatmulAlgoGetHeuristic_(handle, desc, a, b, d, d, preference, 8, answers, &found);
-  double best = NAN;
-  const int32_t one = 1, zero = 0;
-  for (int i = 0; i < found; ++i) {
-    bool failed = false;
-    const double us = time_launches(copies, budget_us, [&](int copy, Stream stream) {
-      failed |= cublasLtMatmul_(handle, desc, &one, w + copy_bytes * copy, a, x, b, &zero, y, d, y, d, &answers[i].algo, workspace.as(), space, stream) != CUBLAS_STATUS_SUCCESS;
-    });
-    if (!failed && !(us >= best)) best = us;
-  }
-  return best;
-}
-#else
-double time_cublaslt_int8(int64_t, int64_t, int64_t, const uint8_t*, int, int64_t, const void*, void*, double) { return NAN; }
-#endif
 
 struct Bench {
   W8a8Layout layout;
@@ -100,11 +43,11 @@ struct Bench {
     const DeviceBytes scales = upload(ones.data(), ones.size() * 4);
     CUDA_CHECK(cudaMemcpy(x_scales.as(), ones.data(), kMostTokens * 4, cudaMemcpyHostToDevice));
     for (int copy = 0; copy < copies; ++copy) {
-      fill_bytes<<<1024, 256>>>(codes.as<uint32_t>(), n * k / 4, static_cast<uint32_t>(copy + 1));
+      fill_random(codes.as<uint32_t>(), n * k / 4, static_cast<uint32_t>(copy + 1));
       w8a8_pack_gpu(n, k, codes.as<int8_t>(), scales.as<float>(), false, weights.as() + copy_bytes * copy, nullptr);
       if (row_major) CUDA_CHECK(cudaMemcpyAsync(weights.as() + copy_bytes * copy, codes.as(), static_cast<size_t>(n * k), cudaMemcpyDeviceToDevice, nullptr));
     }
-    fill_bytes<<<1024, 256>>>(x.as<uint32_t>(), kMostTokens * k / 4, 77);
+    fill_random(x.as<uint32_t>(), kMostTokens * k / 4, 77);
     CUDA_CHECK(cudaDeviceSynchronize());
   }
   W8a8Problem problem(int64_t m) const { return {.layout = layout, .output = W8a8Output::kBF16, .m = m, .row_major = row_major, .early_weights = early}; }
@@ -122,41 +65,6 @@ struct Bench {
 };
 
 const std::vector<std::pair<int64_t, int64_t>> kShapes = {{12288, 4096}, {22016, 4096}, {4096, 11008}, {28672, 4096}, {8192, 8192}, {4096, 4096}};
-
-// Plans that might win at m.
-std::vector<W8a8Plan> candidates(const Bench& bench, int64_t m) {
-  std::vector<W8a8Plan> plans;
-  const int strips = bench.layout.strips, fewest = (strips + 15) / 16;
-  for (const int tokens : {8, 16, 32, 64, 96, 128, 192, 256}) {
-    if ((tokens > 8 && m <= tokens / 2) || (m <= 64 && tokens < m) || (m > 8 * tokens && tokens < 192)) continue;
-    const int token_tiles = static_cast<int>((m + tokens - 1) / tokens);
-    for (const int share : {1, 2})
-      for (const int splits : {1, 2, 4}) {
-        if (m >= 512 && splits > 2) continue;
-        const int cluster = share * splits, slots = cluster == 1 ? 132 : cluster == 2 ? 66 : cluster == 4 ? 32 : 16;
-        if (cluster > 8) continue;
-        std::vector<int> groups = {(fewest + share - 1) / share};
-        for (const int waves : {1, 2}) groups.push_back(slots * waves / token_tiles);
-        std::sort(groups.begin(), groups.end());
-        groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
-        for (const int group : groups) {
-          if (group * share < fewest || group > strips) continue;
-          const int in_tile = (strips + group * share - 1) / (group * share);
-          for (const int depth : {1, 2, 4, 8}) {
-            if (depth * in_tile > 32 || (depth * 2 * in_tile < 12 && depth < 8) || (tokens >= 96 && depth > 1) || (tokens == 64 && depth > 2)) continue;
-            W8a8Plan plan{.tokens = tokens, .row_tiles = group * share, .share = share, .splits = splits, .depth = depth, .clusters = slots};
-            for (plan.stages = 16; plan.stages > 2 && !w8a8_fits(bench.problem(m), plan);) --plan.stages;
-            if (w8a8_fits(bench.problem(m), plan)) plans.push_back(plan);
-            if (tokens <= 32 && cluster == 1) {  // half of the shared memory, so that two CTAs fit
-              plan.stages = plan.stages / 2 - (plan.stages > 5 ? 1 : 0);
-              if (plan.stages >= 2) plans.push_back(plan);
-            }
-          }
-        }
-      }
-  }
-  return plans;
-}
 
 void table(bool row_major, bool early, bool rival, const std::string& sweep_file, double budget_us) {
   const std::vector<int64_t> ms = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
@@ -178,7 +86,7 @@ void table(bool row_major, bool early, bool rival, const std::string& sweep_file
       };
       if (sweep.is_open()) log(plan, us);
       if (sweep.is_open() && m != 2 && m != 4 && m != 8)
-        for (W8a8Plan other : candidates(bench, m)) {
+        for (W8a8Plan other : w8a8_candidates(bench.problem(m))) {
           other.early_weights = early;
           current = cat(n, "x", k, " m=", m, " ", other.describe());
           const double other_us = bench.time(m, other);
@@ -188,7 +96,7 @@ void table(bool row_major, bool early, bool rival, const std::string& sweep_file
       const int band = m <= 16 ? 0 : m <= 256 ? 1 : 2;
       std::printf(" | %lld: %.2f (%.2f)", static_cast<long long>(m), us, us / floor);
       if (rival) {
-        other_best = time_cublaslt_int8(m, n, k, bench.weights.as(), bench.copies, bench.copy_bytes, bench.x.as(), bench.y.as(), budget_us);
+        other_best = cublaslt_us(LtProduct::kInt8ToInt32, m, n, k, bench.weights.as(), bench.copies, bench.copy_bytes, bench.x.as(), bench.y.as(), budget_us);
         std::printf(" [%.2f]", other_best);
       }
       logs[0][band] += std::log(us / floor);
