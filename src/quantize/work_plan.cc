@@ -29,7 +29,7 @@ std::string sampled_digest(const MappedFile& file) {
 // "" or why the rule cannot be carried out on this layer.
 std::string reject_rule(const Model& model, const std::string& module, const TensorInfo* tensor, const Rule& rule,
                         const WriterRow& writer) {
-  if (tensor == nullptr) return "is tied to the embedding and has no tensor of its own";
+  if (tensor == nullptr) return "has no tensor";
   if (const std::string problem = writer.reject(rule.scheme); !problem.empty()) return problem;
   if (const std::string problem = writer.reject_shape(rule.scheme, tensor->shape[0], tensor->shape[1]); !problem.empty())
     return problem;
@@ -61,9 +61,21 @@ WorkPlan survey(const Model& model, const Recipe& recipe, std::string_view forma
   WorkPlan plan;
   plan.writer = &find_writer(format);
   std::vector<std::string> modules = model.linear_names();
-  if (!model.generic()) modules.push_back(model.module_name(Role::kEmbed, 0));
+  const std::string embedding = model.generic() ? "" : model.module_name(Role::kEmbed, 0);
+  const std::string head = model.generic() ? "" : model.module_name(Role::kHead, 0);
+  if (!model.generic()) modules.push_back(embedding);
   for (const std::string& module : modules) {
     const Rule* rule = recipe.match(module);
+    if (!model.generic() && model.checkpoint().find(head + ".weight") == nullptr) {
+      // One tensor is both; a rule for either is a rule for it.
+      if (module == head) continue;
+      if (module == embedding) {
+        const Rule* of_head = recipe.match(head);
+        if (rule != nullptr && of_head != nullptr && rule != of_head && rule->scheme != of_head->scheme)
+          problems.push_back({head, cat("is tied to the embedding, which another rule makes ", name(rule->scheme))});
+        if (rule == nullptr) rule = of_head;
+      }
+    }
     if (rule == nullptr || !rule->scheme.weight.quantized()) continue;
     const TensorInfo* tensor = model.checkpoint().find(module + ".weight");
     if (const std::string problem = reject_rule(model, module, tensor, *rule, *plan.writer); !problem.empty())

@@ -25,7 +25,8 @@ struct PlanProblem {
   std::string text;
 };
 
-// Matches every linear layer and the embedding against the rules. What cannot be done is added to `problems`; the plan
+// Matches every linear layer and the embedding against the rules; of a tied model, a rule for the head is one for the
+// embedding, the tensor of both. What cannot be done is added to `problems`; the plan
 // points into `recipe`.
 WorkPlan survey(const Model& model, const Recipe& recipe, std::string_view format, std::vector<PlanProblem>& problems);
 std::string to_text(const PlanProblem& problem);  // "model.layers.0.mlp.up_proj: ..."

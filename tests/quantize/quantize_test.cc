@@ -82,6 +82,25 @@ TEST(Quantize, WritesWhatTheReportSaysAndLeavesNoJournal) {
   }
 }
 
+TEST(Quantize, ARuleForATiedHeadIsOneForTheEmbedding) {
+  const Model model = Model::open(kModel.parent_path() / "llama-bias-tied");
+  ASSERT_TRUE(model.config().tied);
+  const Scratch scratch;
+  ThreadPool pool(2);
+  QuantizeOptions options = options_for(model, "w4a16-g32", "rtn");
+  options.format = "octavo";
+  options.recipe.rules.push_back({.pattern = "lm_head", .scheme = parse_scheme("w8a16"), .method = "rtn", .options = {}});
+  quantize(model, scratch.out(), options, pool);
+  const Model made = Model::open(scratch.out());
+  EXPECT_TRUE(made.config().tied);
+  EXPECT_EQ(name(made.load_head().weight.scheme), "w8a16");
+  EXPECT_EQ(name(made.load_embedding().weight.scheme), "w8a16");
+  EXPECT_EQ(name(made.load_layer(0).linear(Role::kO)->weight.scheme), "w4a16-g32");
+  // Two rules that disagree on the one tensor.
+  options.recipe.rules.push_back({.pattern = "*embed_tokens", .scheme = parse_scheme("w4a16-g32"), .method = "rtn", .options = {}});
+  EXPECT_NE(error_of([&] { quantize(model, scratch.path / "other", options, pool); }).find("tied to the embedding"), std::string::npos);
+}
+
 TEST(Quantize, GivesTheSameFilesForAnyNumberOfThreads) {
   const Model model = Model::open(kModel);
   std::vector<std::pair<std::string, std::string>> first;
