@@ -11,13 +11,20 @@ uptime
 printf '\n== products against the ceilings\n'
 build/octavo_kernel_bench --int8 --threads "$threads" --scheme w4a16-g128,w8a16
 
-printf '\n== W8A8 against oneDNN (AMX left out: Octavo has no kernel for it)\n'
+printf '\n== W8A8 against oneDNN, with AMX where the CPU has it, then both without\n'
 tools/deps.sh bench
 cmake -S . -B build >/dev/null
 cmake --build build --target octavo_onednn_rival >/dev/null
 # OpenMP threads that spin after their work would take the processors from Octavo.
-OMP_WAIT_POLICY=passive ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI OMP_NUM_THREADS=$threads build/octavo_onednn_rival --threads "$threads"
+export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$threads
+if grep -q amx_int8 /proc/cpuinfo; then
+  build/octavo_onednn_rival --threads "$threads"
+  printf -- '-- without AMX\n'
+fi
+OCTAVO_ISA=$(grep -q avx512bw /proc/cpuinfo && echo avx512) ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI build/octavo_onednn_rival --threads "$threads"
 
 printf '\n== beside llama.cpp\n'
 python3 tools/compare_llamacpp.py --kernels
 python3 tools/compare_llamacpp.py
+python3 tools/compare_llamacpp.py --busy
+python3 tools/compare_llamacpp.py --random llama-2-7b

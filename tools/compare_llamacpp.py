@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Octavo beside llama.cpp on SmolLM2-135M, on this machine, in one run: perplexity of the same GGUF, and prefill and decode
-speed, runs interleaved, medians. Needs `make demo` once. With --kernels instead: products of one 7B-sized weight in each of
-ggml's types, one thread, processor time, taking turns.
+speed, runs interleaved, medians. Needs `make demo` once. Instead:
+  --kernels    products of one 7B-sized weight in each of ggml's types, and of w4a16-g128 beside the better of Q4_0 and Q4_K, one
+               thread, processor time, taking turns; --row names the row of Octavo for the latter
+  --random M   the shapes of llama-2-7b or llama-3-8b with random weights: llama.cpp Q4_0 (head Q6_K; needs the packages gguf and
+               numpy once) and Octavo w4a16-g128 with int8 activations, head w8a16
+  --busy       decode of 8 sequences with three busy processes beside it, of the same session, and without
 
 llama.cpp is built from the source package of llama-cpp-python (into demo/rival, about ten minutes on two cores) for this
 CPU's AVX2 and AVX-512 extensions, AMX excepted: with AMX that version's Q4_1 product is wrong (perplexity 253.9 instead of
@@ -30,7 +34,7 @@ EXTENSIONS = {"avx": "AVX", "avx2": "AVX2", "fma": "FMA", "f16c": "F16C", "bmi2"
 def build_llama():
     folder = DEMO / "rival"
     programs = folder / "build" / "bin"
-    if (programs / "llama-bench").exists() and (programs / "llama-perplexity").exists():
+    if all((programs / f"llama-{name}").exists() for name in ("bench", "perplexity", "batched-bench")):
         return programs
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, PACKAGE],
@@ -44,7 +48,7 @@ def build_llama():
     subprocess.run(["cmake", "-S", source, "-B", folder / "build", "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=OFF",
                     "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF",
                     "-DLLAMA_BUILD_SERVER=OFF", *switches], check=True)
-    subprocess.run(["cmake", "--build", folder / "build", "--target", "llama-bench", "llama-perplexity", "-j",
+    subprocess.run(["cmake", "--build", folder / "build", "--target", "llama-bench", "llama-perplexity", "llama-batched-bench", "-j",
                     str(os.cpu_count())], check=True)
     return programs
 
@@ -106,7 +110,7 @@ KERNEL_ROWS = [1, 2, 4, 8, 32, 128, 512]
 N, K = 11008, 4096
 
 
-def compare_kernels(programs, types, rounds):
+def compare_kernels(programs, types, rounds, row):
     """Seconds of one product: llama.cpp's program and ours run for each type in turn."""
     cache = (programs.parent / "CMakeCache.txt").read_text()
     headers = pathlib.Path(re.search(r"^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$", cache, re.M)[1]) / "ggml" / "include"
@@ -114,21 +118,97 @@ def compare_kernels(programs, types, rounds):
     subprocess.run(["c++", "-O2", "-std=c++17", ROOT / "tools" / "ggml_matmul.cc", f"-I{headers}", f"-L{programs}", "-lggml",
                     "-lggml-base", "-lggml-cpu", "-o", rival], check=True)
     rows = ",".join(map(str, KERNEL_ROWS))
-    print("GOP/s of one thread, llama.cpp / Octavo (ratio); activations int8 with a scale per 32 columns")
+    def ours(scheme, *more):
+        done = subprocess.run([str(BUILD[0] / "octavo_kernel_bench"), "--int8", "--cpu-time", "--threads", "1", "--rounds",
+                               str(rounds), "--m", rows, "--scheme", scheme, *more], check=True, capture_output=True, text=True)
+        first = done.stdout.split("ceilings")[1]  # of the two shapes
+        return {int(m): float(took) * 1e-6 for m, took in re.findall(r"m=(\d+) +([0-9.]+) us", first)}
+
+    def line(name, theirs, mine):
+        cells = [f"{2e-9 * m * N * K / theirs[m]:.0f} / {2e-9 * m * N * K / mine[m]:.0f} ({theirs[m] / mine[m]:.2f})"
+                 for m in KERNEL_ROWS]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+    print("GOP/s of one thread, llama.cpp / Octavo (ratio); activations int8 with a scale per 32 columns, w4a16-g128 per token")
     print("| type | " + " | ".join(f"m = {m}" for m in KERNEL_ROWS) + " |\n|---|" + "---|" * len(KERNEL_ROWS))
+    rivals = {}
     for kind in types:
         done = llama(rival.parent, rival.name, N, K, rounds, rows, kind, libraries=programs)
-        lines = [line.split() for line in done.stdout.splitlines()]
+        lines = [words.split() for words in done.stdout.splitlines()]
         theirs = {int(m): float(took) for _, _, m, took in lines}
-        done = subprocess.run([str(BUILD[0] / "octavo_kernel_bench"), "--int8", "--cpu-time", "--threads", "1", "--act",
-                               "group", "--rounds", str(rounds), "--m", rows, "--scheme", kind.lower()], check=True,
-                              capture_output=True, text=True)
-        first = done.stdout.split("ceilings")[1]  # of the two shapes
-        ours = {int(m): float(took) * 1e-6 for m, took in re.findall(r"m=(\d+) +([0-9.]+) us", first)}
-        cells = [f"{2e-9 * m * N * K / theirs[m]:.0f} / {2e-9 * m * N * K / ours[m]:.0f} ({theirs[m] / ours[m]:.2f})"
-                 for m in KERNEL_ROWS]
-        name = kind + (" (repacked)" if "REPACK" in lines[0][1] else "")
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        if kind in ("q4_0", "q4_K"):
+            rivals[kind] = theirs
+        line(kind + (f" ({lines[0][1]})" if "CPU" != lines[0][1] else ""), theirs, ours(kind.lower(), "--act", "group"))
+    if len(rivals) == 2:
+        better = {m: min(times[m] for times in rivals.values()) for m in KERNEL_ROWS}
+        line("w4a16-g128, the better of q4_0 and q4_K", better, ours("w4a16-g128", *(["--row", row] if row else [])))
+
+
+def medians(runs):
+    return {name: [statistics.median(column) for column in zip(*found)] for name, found in runs.items()}
+
+
+def batched(programs, model, threads, batch, prompt, output):
+    """Tokens a second of all sequences together, in decode."""
+    done = llama(programs, "llama-batched-bench", "-m", model, "-t", threads, "-c", batch * (prompt + output), "-npp", prompt, "-ntg",
+                 output, "-npl", batch, "--output-format", "jsonl")
+    return json.loads([words for words in done.stdout.splitlines() if words.startswith("{")][-1])["speed_tg"]
+
+
+def octavo_bench(threads, batch, prompt, output, *model):
+    run = octavo("bench", *model, "--batch", batch, "--input", prompt, "--output", output, "--repeats", 1, "--threads", threads)["runs"][0]
+    return run["prefill_tokens_per_second"], run["decode_tokens_per_second"]
+
+
+def compare_random(programs, threads, repeats, model):
+    gguf = DEMO / "rival" / f"{model}-q4_0.gguf"
+    if not gguf.exists():
+        gguf.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, ROOT / "tools" / "random_gguf.py", model, gguf], check=True)
+
+    def theirs():
+        done = llama(programs, "llama-bench", "-m", gguf, "-t", threads, "-p", 512, "-n", 16, "-r", 1, "-o", "json")
+        rows = {(row["n_prompt"], row["n_gen"]): row["avg_ts"] for row in json.loads(done.stdout)}
+        return rows[512, 0], rows[0, 16], batched(programs, gguf, threads, 8, 32, 16)
+
+    def ours(act):
+        words = ("--random", model, "--scheme", "w4a16-g128", "--outer", "w8a16", "--act", act)
+        return (*octavo_bench(threads, 1, 512, 16, *words), octavo_bench(threads, 8, 32, 16, *words)[1])
+
+    runs = {"llama.cpp Q4_0": theirs, "Octavo w4a16-g128, int8": lambda: ours("int8"), "Octavo w4a16-g128, int8-group": lambda: ours("int8-group")}
+    found = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, measure in runs.items():
+            found[name].append(measure())
+            print(name, [f"{value:.2f}" for value in found[name][-1]], file=sys.stderr, flush=True)
+    rows = medians(found)
+    base = rows["llama.cpp Q4_0"]
+    print(f"| {model}, tokens/s (ratio) | prefill 512 | decode | decode, 8 sequences |\n|---|---|---|---|")
+    for name, values in rows.items():
+        print(f"| {name} | " + " | ".join(f"{value:.2f} ({value / other:.2f})" for value, other in zip(values, base)) + " |")
+
+
+def compare_busy(programs, threads, repeats):
+    model = DEMO / "w4a16-g64-gptq"
+    runs = {"llama.cpp Q4_1": lambda: batched(programs, GGUF, threads, 8, 32, 64),
+            "Octavo w4a16-g64, int8-group": lambda: octavo_bench(threads, 8, 32, 64, model, "--act", "int8-group")[1]}
+    quiet, busy = {name: [] for name in runs}, {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, measure in runs.items():
+            quiet[name].append([measure()])
+        foreign = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+        try:
+            for name, measure in runs.items():
+                busy[name].append([measure()])
+        finally:
+            for process in foreign:
+                process.kill()
+    cores = len(os.sched_getaffinity(0))
+    share = min(1.0, threads / (threads + 3) * cores / min(threads, cores))
+    print(f"| decode of 8 sequences, tokens/s | alone | with 3 busy processes | of the fair share of {100 * share:.0f} % |\n|---|---|---|---|")
+    for name in runs:
+        alone, beside = medians(quiet)[name][0], medians(busy)[name][0]
+        print(f"| {name} | {alone:.0f} | {beside:.0f} | {100 * beside / alone / share:.0f} % |")
 
 
 def main():
@@ -139,12 +219,19 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--windows", type=int, default=40)
-    parser.add_argument("--kernels", action="store_true", help="products alone, for each of ggml's types")
+    parser.add_argument("--kernels", action="store_true")
+    parser.add_argument("--row", default="", help="row of Octavo's kernels for w4a16-g128, e.g. int8_avx2")
+    parser.add_argument("--random", default="", choices=["", "llama-2-7b", "llama-3-8b"])
+    parser.add_argument("--busy", action="store_true")
     arguments = parser.parse_args()
     programs = (arguments.llama or build_llama()).resolve()
     BUILD[0] = arguments.build.resolve()
     if arguments.kernels:
-        return compare_kernels(programs, arguments.types.split(","), arguments.repeats)
+        return compare_kernels(programs, arguments.types.split(","), arguments.repeats, arguments.row)
+    if arguments.random:
+        return compare_random(programs, arguments.threads, arguments.repeats, arguments.random)
+    if arguments.busy:
+        return compare_busy(programs, arguments.threads, arguments.repeats)
     compare_perplexity(programs, arguments.threads, arguments.windows)
     compare_speed(programs, arguments.threads, arguments.repeats)
 
