@@ -1,5 +1,6 @@
 // octavo_kernel_bench [--threads T] [--seconds S] [--n N] [--k K] [--m M,M...] [--scheme NAME,...] [--row NAME] [--attention]
 // octavo_kernel_bench --int8 [--threads T] [--m M,...] [--scheme NAME,...] [--row NAME] [--act token|group] [--rounds R] [--cpu-time]: int8_bench.cc
+// octavo_kernel_bench --pack [--threads T] [--scheme NAME,...] [--rounds R]: pack_bench.cc
 // Prints the measured bounds (fused multiply-adds, reading memory), then each row of linear.inc x scheme x m: the best of
 // many runs in microseconds (processor time when one thread runs, so that a busy machine blurs it less), GFLOP/s with its share of the peak, and GB/s of packed weight. Each run uses another copy of
 // the weight, so that m = 1 reads memory and not the cache.
@@ -17,6 +18,7 @@
 #include "kernels/attention.h"
 #include "kernels/linear.h"
 #include "int8_bench.h"
+#include "pack_bench.h"
 #include "kernels/cpu/peak.h"
 #include "scheme/codec.h"
 
@@ -32,8 +34,9 @@ struct Options {
                                       "w8a8", "q4_0", "q4_1", "q8_0", "q4_k", "q6_k"};
   std::string row;
   bool attention = false;
-  bool int8 = false;
+  bool int8 = false, pack = false;
   Int8Options integer;
+  PackOptions packing;
 };
 
 volatile float sink;  // keeps measured work alive
@@ -82,19 +85,23 @@ Options parse(int argc, char** argv) {
       options.integer.cpu_time = true;
       continue;
     }
+    if (flag == "--pack") {
+      options.pack = true;
+      continue;
+    }
     if (flag == "--int8") {
       options.int8 = true;
       continue;
     }
     if (i + 1 == argc) fail(Code::kUsage, flag, " needs a value");
     const std::string value = argv[++i];
-    if (flag == "--threads") options.integer.threads = options.threads = std::atoi(value.c_str());
+    if (flag == "--threads") options.packing.threads = options.integer.threads = options.threads = std::atoi(value.c_str());
     else if (flag == "--seconds") options.seconds = std::atof(value.c_str());
     else if (flag == "--n") options.n = std::atoll(value.c_str());
     else if (flag == "--k") options.k = std::atoll(value.c_str());
     else if (flag == "--row") options.integer.row = options.row = value;
-    else if (flag == "--scheme") options.integer.schemes = options.schemes = split(value);
-    else if (flag == "--rounds") options.integer.rounds = std::max(1, std::atoi(value.c_str()));
+    else if (flag == "--scheme") options.packing.schemes = options.integer.schemes = options.schemes = split(value);
+    else if (flag == "--rounds") options.packing.rounds = options.integer.rounds = std::max(1, std::atoi(value.c_str()));
     else if (flag == "--act" && (value == "token" || value == "group"))
       options.integer.activation = value == "token" ? Activation::kInt8Token : Activation::kInt8Group;
     else if (flag == "--m") {
@@ -217,6 +224,10 @@ void bench_attention(const Options& options, const Bounds& bound, ThreadPool& po
 
 int run(int argc, char** argv) {
   const Options options = parse(argc, argv);
+  if (options.pack) {
+    bench_pack(options.packing);
+    return 0;
+  }
   if (options.int8) {
     bench_int8(options.integer);
     return 0;

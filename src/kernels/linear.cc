@@ -95,17 +95,22 @@ constexpr LinearRow kRows[] = {
 constexpr size_t kHugePage = size_t{2} << 20;
 
 // Zeroed memory for a packed weight. Large ones lie on huge pages where the system has them: reading a weight once per token
-// misses the TLB at each page.
+// misses the TLB at each page. They are fresh mappings: zeroed by the system where packing, in parallel, touches them first.
 Buffer allocate_packed(uint64_t bytes) {
   if (bytes < 2 * kHugePage) return Buffer::allocate(bytes);
-  if (bytes > SIZE_MAX - kHugePage) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
-  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-  void* data = std::aligned_alloc(kHugePage, rounded);
-  if (data == nullptr) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
-  madvise(data, rounded, MADV_HUGEPAGE);  // a wish: without it the pages are small
-  std::memset(data, 0, bytes);
-  const std::shared_ptr<const void> owner(data, [](const void* p) { std::free(const_cast<void*>(p)); });
-  return Buffer::view({static_cast<const std::byte*>(data), bytes}, owner);
+  if (bytes > SIZE_MAX / 2) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
+  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage, whole = rounded + kHugePage;
+  void* mapping = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
+  // What lies before the first huge page and behind the last one goes back.
+  auto* begin = static_cast<std::byte*>(mapping);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage) % kHugePage;
+  if (before > 0) munmap(begin, before);
+  begin += before;
+  if (before < kHugePage) munmap(begin + rounded, kHugePage - before);
+  madvise(begin, rounded, MADV_HUGEPAGE);  // a wish: without it the pages are small
+  const std::shared_ptr<const void> owner(begin, [rounded](const void* p) { munmap(const_cast<void*>(p), rounded); });
+  return Buffer::view({begin, bytes}, owner);
 }
 
 // Act columns of a scale for kInt8Group (linear.h): with codes of i4 or i8, and with ggml blocks.

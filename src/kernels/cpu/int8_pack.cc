@@ -106,10 +106,10 @@ uint32_t interleave(uint32_t word) {
   return (spread(word & 0xffffu) | spread(word >> 16) << 4) ^ 0x88888888u;
 }
 
-// Columns [0, whole * 8) of one row, where packed k = column.
-void pack_whole_steps(const QTensor& w, const std::byte* row, int64_t lane, int64_t whole, std::byte* panel) {
+// Steps [begin, end) of one row, where packed k = column.
+void pack_whole_steps(const QTensor& w, const std::byte* row, int64_t lane, int64_t begin, int64_t end, std::byte* panel) {
   if (w.scheme.weight.elem == Elem::kI4) {
-    for (int64_t step = 0; step < whole; ++step) {
+    for (int64_t step = begin; step < end; ++step) {
       uint32_t word;
       std::memcpy(&word, row + step * 4, 4);
       word = interleave(word);
@@ -117,7 +117,7 @@ void pack_whole_steps(const QTensor& w, const std::byte* row, int64_t lane, int6
     }
     return;
   }
-  for (int64_t quad = 0; quad < 2 * whole; ++quad) {
+  for (int64_t quad = 2 * begin; quad < 2 * end; ++quad) {
     uint32_t word;
     std::memcpy(&word, row + quad * 4, 4);
     word ^= 0x80808080u;
@@ -176,9 +176,13 @@ void pack(const QuantScheme& scheme, const QTensor& w, std::byte* packed, Thread
   const int offset = at.bits == 4 ? 8 : 128;
   pool.parallel_for(at.panels, [&](int64_t index) {
     std::byte* panel = packed + at.codes_at + static_cast<uint64_t>(index) * at.panel_bytes;
+    // A row fills four bytes of each line: all rows pass over a piece of the panel while it is in L1.
+    constexpr int64_t kPiece = 64;
+    for (int64_t step = 0; step < whole; step += kPiece)
+      for (int64_t row = index * kPanel; row < std::min((index + 1) * kPanel, w.n); ++row)
+        pack_whole_steps(w, w.codes.bytes().data() + row * row_bytes, row % kPanel, step, std::min(step + kPiece, whole), panel);
     for (int64_t row = index * kPanel; row < std::min((index + 1) * kPanel, w.n); ++row) {
       const int64_t lane = row % kPanel, from = w.scale_rows() == 1 ? 0 : row * at.groups;
-      pack_whole_steps(w, w.codes.bytes().data() + row * row_bytes, lane, whole, panel);
       pack_columns(w, row, lane, chunks, whole * kStep, panel);
       for (int64_t group = 0; group < at.groups; ++group) {
         const int64_t to = (index * at.groups + group) * kPanel + lane;

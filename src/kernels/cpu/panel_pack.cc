@@ -11,6 +11,8 @@ namespace octavo::panel {
 namespace {
 
 constexpr uint64_t kAlign = 64;
+constexpr int64_t kPieceBytes = 16 << 10;
+constexpr int64_t kPieceStep = 256;  // columns; a multiple of every block's and word's
 
 bool kind_of(const QuantScheme& scheme, Kind* kind) {
   const Quant& weight = scheme.weight;
@@ -51,66 +53,65 @@ T read(const std::byte* bytes, int64_t index) {
   return value;
 }
 
-// ORs `bits` into the u32 word `index` of lane `lane` of a plane.
-void add_bits(std::byte* plane, int64_t index, int64_t width, int64_t lane, uint32_t bits) {
-  std::byte* at = plane + (index * width + lane) * 4;
-  const uint32_t word = read<uint32_t>(at, 0) | bits;
-  std::memcpy(at, &word, 4);
-}
-
-// The blocks of one source row into lane `lane` of the records of its panel.
-void pack_blocks(const Layout& to, const std::byte* row, int64_t lane, std::byte* panel) {
+// One block of a source row into lane `lane` of its record.
+void pack_block(const Layout& to, const std::byte* block, int64_t lane, std::byte* record) {
   const BlockSpec& spec = kBlockSpecs[to.block_index];
-  const int64_t width = to.width, bytes = info(to.elem).block_bytes;
+  const int64_t width = to.width;
   BlockParts parts{};
-  for (int64_t unit = 0; unit < to.k / spec.unit; ++unit) {
-    take_apart(to.elem, reinterpret_cast<const uint8_t*>(row + unit * bytes), &parts);
-    std::byte* record = panel + unit * spec.bytes() * width;
-    for (int i = 0; i < spec.unit; ++i) {
-      if (spec.low_bits == 8) {
-        record[i * width + lane] = static_cast<std::byte>(parts.codes[i]);
-        continue;
+  take_apart(to.elem, reinterpret_cast<const uint8_t*>(block), &parts);
+  if (spec.low_bits == 8) {
+    for (int i = 0; i < spec.unit; ++i) record[i * width + lane] = static_cast<std::byte>(parts.codes[i]);
+  } else {
+    // `bits` of each code from `shift` on, in words.
+    const auto put = [&](int bits, int shift, std::byte* plane) {
+      for (int i = 0; i < spec.unit; plane += width * 4) {
+        uint32_t word = 0;
+        for (int at = 0; at < 32; at += bits, ++i) word |= ((static_cast<uint32_t>(parts.codes[i]) >> shift) & ((1u << bits) - 1)) << at;
+        std::memcpy(plane + lane * 4, &word, 4);
       }
-      const uint32_t low = parts.codes[i] & ((1u << spec.low_bits) - 1), high = static_cast<uint32_t>(parts.codes[i]) >> spec.low_bits;
-      const int bit = i * spec.low_bits, high_bit = i * spec.high_bits;
-      add_bits(record, bit / 32, width, lane, low << (bit % 32));
-      if (spec.high_bits > 0) add_bits(record + spec.high_at() * width, high_bit / 32, width, lane, high << (high_bit % 32));
-    }
-    std::memcpy(record + spec.d_at() * width + lane * 2, &parts.d, 2);
-    if (spec.min) std::memcpy(record + (spec.d_at() + 2) * width + lane * 2, &parts.m, 2);
-    if (!spec.super) continue;
-    for (int group = 0; group < spec.groups(); ++group) {
-      record[(spec.sc_at() + group) * width + lane] = static_cast<std::byte>(parts.sc[group]);
-      if (spec.min) record[(spec.sc_at() + spec.groups() + group) * width + lane] = static_cast<std::byte>(parts.mn[group]);
-    }
+    };
+    put(spec.low_bits, 0, record);
+    if (spec.high_bits > 0) put(spec.high_bits, spec.low_bits, record + spec.high_at() * width);
+  }
+  std::memcpy(record + spec.d_at() * width + lane * 2, &parts.d, 2);
+  if (spec.min) std::memcpy(record + (spec.d_at() + 2) * width + lane * 2, &parts.m, 2);
+  if (!spec.super) return;
+  for (int group = 0; group < spec.groups(); ++group) {
+    record[(spec.sc_at() + group) * width + lane] = static_cast<std::byte>(parts.sc[group]);
+    if (spec.min) record[(spec.sc_at() + spec.groups() + group) * width + lane] = static_cast<std::byte>(parts.mn[group]);
   }
 }
 
-// Codes of one source row into lane `lane` of its panel.
-void pack_row(const Layout& to, const std::byte* row, int64_t lane, std::byte* panel) {
+// Columns [k0, k1) of one source row into lane `lane` of its panel; k0 is a multiple of kPieceStep.
+void pack_columns(const Layout& to, const std::byte* row, int64_t lane, int64_t k0, int64_t k1, std::byte* panel) {
   const int64_t width = to.width;
   auto* words = reinterpret_cast<uint32_t*>(panel);
   switch (to.kind) {
     case Kind::kF32:
-      for (int64_t k = 0; k < to.k; ++k) words[k * width + lane] = read<uint32_t>(row, k);
+      for (int64_t k = k0; k < k1; ++k) words[k * width + lane] = read<uint32_t>(row, k);
       break;
-    case Kind::kBF16:
-      for (int64_t k = 0; k < to.k; ++k)
-        words[k / 2 * width + lane] |= static_cast<uint32_t>(read<uint16_t>(row, k)) << (16 * (k % 2));
+    case Kind::kBF16:  // the word of two columns is that of the row
+      for (int64_t pair = k0 / 2; pair < k1 / 2; ++pair) words[pair * width + lane] = read<uint32_t>(row, pair);
+      if (k1 % 2 != 0) words[k1 / 2 * width + lane] = read<uint16_t>(row, k1 - 1);
       break;
     case Kind::kF16:
-      for (int64_t k = 0; k < to.k; ++k) reinterpret_cast<uint16_t*>(panel)[k * width + lane] = read<uint16_t>(row, k);
+      for (int64_t k = k0; k < k1; ++k) reinterpret_cast<uint16_t*>(panel)[k * width + lane] = read<uint16_t>(row, k);
       break;
     case Kind::kI8:
-      for (int64_t k = 0; k < to.k; ++k) panel[k * width + lane] = row[k];
+      for (int64_t k = k0; k < k1; ++k) panel[k * width + lane] = row[k];
       break;
-    case Kind::kI4:
-      for (int64_t k = 0; k < to.k; ++k) {
+    case Kind::kI4:  // and so is that of eight
+      for (int64_t word = k0 / 8; word < k1 / 8; ++word) words[word * width + lane] = read<uint32_t>(row, word);
+      for (int64_t k = k1 / 8 * 8; k < k1; ++k) {
         const auto byte = static_cast<uint32_t>(row[k / 2]);
         words[k / 8 * width + lane] |= ((byte >> (4 * (k % 2))) & 0xfu) << (4 * (k % 8));
       }
       break;
-    case Kind::kBlocks: pack_blocks(to, row, lane, panel); break;
+    case Kind::kBlocks: {
+      const BlockSpec& spec = kBlockSpecs[to.block_index];
+      for (int64_t unit = k0 / spec.unit; unit < k1 / spec.unit; ++unit)
+        pack_block(to, row + unit * info(to.elem).block_bytes, lane, panel + unit * spec.bytes() * width);
+    }
   }
 }
 
@@ -158,15 +159,19 @@ void pack(const QTensor& w, const Layout& to, std::byte* packed, ThreadPool& poo
   const auto row_bytes = static_cast<int64_t>(w.row_bytes());
   const std::byte* codes = w.codes.bytes().data();
   const int64_t width = to.width;
-  std::memset(packed, 0, to.bytes);
   auto* scales = reinterpret_cast<float*>(packed + to.scales_at);
   auto* zeros = reinterpret_cast<float*>(packed + to.zeros_at);
   if (to.permuted) std::memcpy(packed + to.group_of_at, w.group_of.data(), static_cast<size_t>(to.k) * sizeof(int32_t));
   pool.parallel_for(to.panels, [&](int64_t panel) {
     const int64_t begin = panel * width, end = std::min(begin + width, to.n);
+    std::byte* const panel_at = packed + static_cast<uint64_t>(panel) * to.panel_bytes;
+    // All rows pass over a piece of the panel while it is in L1.
+    const int64_t piece = std::max(kPieceStep, kPieceBytes * to.k / static_cast<int64_t>(to.panel_bytes) / kPieceStep * kPieceStep);
+    for (int64_t k0 = 0; k0 < to.k; k0 += piece)
+      for (int64_t row = begin; row < end; ++row)
+        pack_columns(to, codes + row * row_bytes, row - begin, k0, std::min(k0 + piece, to.k), panel_at);
     for (int64_t row = begin; row < end; ++row) {
       const int64_t lane = row - begin;
-      pack_row(to, codes + row * row_bytes, lane, packed + static_cast<uint64_t>(panel) * to.panel_bytes);
       if (!to.scaled) continue;
       const int64_t from = w.scale_rows() == 1 ? 0 : row * to.groups;
       for (int64_t group = 0; group < to.groups; ++group) {
