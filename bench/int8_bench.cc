@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "kernels/cpu/peak.h"
+#include "kernels/linear_bench.h"
 
 namespace octavo::bench {
 namespace {
@@ -103,7 +104,7 @@ void bench_int8(const Int8Options& options) {
   struct Size { int64_t n, k; };
   for (const std::string& scheme_name : options.schemes) {
     for (const Size size : {Size{11008, 4096}, Size{4096, 11008}}) {
-      const QTensor w = bench_weight(parse_scheme(scheme_name), size.n, size.k);
+      const QTensor w = random_linear(parse_scheme(scheme_name), size.n, size.k);
       const LinearRow* row = nullptr;
       for (const LinearRow& candidate : linear_rows())
         if (candidate.name == options.row) row = &candidate;

@@ -22,7 +22,4 @@ struct Int8Options {
 };
 void bench_int8(const Int8Options& options);
 
-// Random codes and scales (kernels_bench.cc).
-QTensor bench_weight(const QuantScheme& scheme, int64_t n, int64_t k);
-
 }  // namespace octavo::bench

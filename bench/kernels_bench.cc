@@ -17,6 +17,7 @@
 #include "base/half.h"
 #include "kernels/attention.h"
 #include "kernels/linear.h"
+#include "kernels/linear_bench.h"
 #include "int8_bench.h"
 #include "pack_bench.h"
 #include "kernels/cpu/peak.h"
@@ -41,26 +42,11 @@ struct Options {
 
 volatile float sink;  // keeps measured work alive
 
-double now(clockid_t clock) {
-  timespec time;
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 // Seconds of the fastest call of fn(i), i = 0, 1, ..., within the time given: of this thread if it works alone, else of
 // the clock on the wall.
 template <class F>
 double fastest(const Options& options, const F& fn) {
-  const clockid_t clock = options.threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
-  double best = 1e30, total = 0;
-  for (int i = 0; i < 3 || total < options.seconds; ++i) {
-    const double start = now(clock);
-    fn(i);
-    const double took = now(clock) - start;
-    best = std::min(best, took);
-    total += took;
-  }
-  return best;
+  return time_runs(options.threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, options.seconds, fn).best;
 }
 
 std::vector<std::string> split(const std::string& list) {
@@ -115,33 +101,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-// Random codes and scales; ggml blocks get random bits with half-precision fields that stay finite.
-}  // namespace
-
-QTensor bench_weight(const QuantScheme& scheme, int64_t n, int64_t k) {
-  std::mt19937_64 rng(1);
-  QTensor w;
-  w.scheme = scheme;
-  w.n = n;
-  w.k = k;
-  w.codes = Buffer::allocate(static_cast<size_t>(n) * w.row_bytes());
-  for (std::byte& byte : w.codes.mutable_bytes()) byte = static_cast<std::byte>(rng() & 0x3fu);
-  if (scheme.weight.elem == Elem::kF32 || scheme.weight.elem == Elem::kF16 || scheme.weight.elem == Elem::kBF16) {
-    std::vector<float> row(static_cast<size_t>(k));
-    for (int64_t i = 0; i < n; ++i) {
-      for (float& value : row) value = static_cast<float>(rng() % 2001) * 0.001f - 1;
-      encode(scheme.weight.elem, row.data(), k, w.codes.mutable_bytes().data() + static_cast<size_t>(i) * w.row_bytes());
-    }
-  }
-  if (scheme.weight.quantized()) {
-    w.scales.assign(static_cast<size_t>(w.scale_rows() * w.groups()), 0.0078125f);
-    if (!scheme.weight.symmetric()) w.zeros.assign(w.scales.size(), 3);
-  }
-  return w;
-}
-
-namespace {
-
 struct Bounds {
   double gflops, gbytes;  // one thread
 };
@@ -163,7 +122,7 @@ void bench_linear(const Options& options, const Bounds& bound, ThreadPool& pool)
   std::normal_distribution<float> draw;
   for (const std::string& scheme_name : options.schemes) {
     const QuantScheme scheme = parse_scheme(scheme_name);
-    const QTensor w = bench_weight(scheme, options.n, options.k);
+    const QTensor w = random_linear(scheme, options.n, options.k);
     for (const LinearRow& row : linear_rows()) {
       if (!reject_linear(row, scheme, options.n, options.k).empty()) continue;
       if (options.row.empty() ? row.isa == Isa::kScalar : row.name != options.row) continue;

@@ -15,6 +15,7 @@
 #include "int8_bench.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/linear.h"
+#include "kernels/linear_bench.h"
 
 namespace octavo::bench {
 namespace {
@@ -81,7 +82,7 @@ void bench_pack(const PackOptions& options) {
   ThreadPool pool(options.threads);
   std::printf("%-14s %14s %14s %16s %16s\n", "scheme", "cached GB/s", "read() GB/s", "pack float GB/s", "pack int8 GB/s");
   for (const std::string& scheme : options.schemes) {
-    QTensor w = bench_weight(parse_scheme(scheme), kN, kK);
+    QTensor w = random_linear(parse_scheme(scheme), kN, kK);
     const CachedFile file(w.codes);
     const auto bytes = static_cast<int64_t>(w.codes.size());
     const int copies = static_cast<int>((kBytes + w.codes.size() - 1) / w.codes.size());

@@ -1,4 +1,4 @@
-// octavo bench and kernels: how fast.
+// octavo bench: how fast.
 #include "command.h"
 
 namespace octavo::cli {
@@ -47,32 +47,8 @@ void add_bench_command(Cli& cli) {
   });
 }
 
-void add_kernels(Cli& cli) {
-  CLI::App* command = cli.add("kernels", "Kernels and whether this machine can run them", "  octavo kernels list\n");
-  command->require_subcommand(1);
-  CLI::App* list = command->add_subcommand("list", "Every row of the kernel table");
-  list->callback([&cli] {
-    cli.chosen = [&cli] {
-      const Json result = api::catalogue();
-      std::vector<std::vector<std::string>> rows{{"op", "kernel", "needs", "here", "this machine takes it for"}};
-      for (const Json& kernel : result.at("kernels").as_array()) {
-        const std::string& more = kernel.at("needs").as_string();
-        std::string takes;
-        for (const Json& scheme : kernel.at("takes").as_array()) takes += (takes.empty() ? "" : ", ") + scheme.as_string();
-        rows.push_back({kernel.at("op").as_string(), kernel.at("name").as_string(),
-                        kernel.at("isa").as_string() + (more.empty() ? "" : ", " + more), kernel.at("available").as_bool() ? "yes" : "no",
-                        takes});
-      }
-      cli.finish(result, table(rows));
-    };
-  });
-}
-
 }  // namespace
 
-void add_bench(Cli& cli) {
-  add_bench_command(cli);
-  add_kernels(cli);
-}
+void add_bench(Cli& cli) { add_bench_command(cli); }
 
 }  // namespace octavo::cli

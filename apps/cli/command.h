@@ -49,7 +49,8 @@ void add_inspect(Cli& cli);
 void add_quantize(Cli& cli);   // plan, quantize, convert
 void add_eval(Cli& cli);       // eval, compare
 void add_talk(Cli& cli);       // run, chat
-void add_bench(Cli& cli);      // bench, kernels
+void add_bench(Cli& cli);      // bench
+void add_kernels(Cli& cli);    // kernels list, bench, tune
 
 // --act: activations of quantized linears.
 void add_act_option(CLI::App* command, std::string& act);

@@ -35,6 +35,7 @@ int run(int argc, char** argv) {
   add_eval(cli);
   add_talk(cli);
   add_bench(cli);
+  add_kernels(cli);
   try {
     cli.app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

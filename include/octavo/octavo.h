@@ -138,6 +138,32 @@ struct BenchRequest {
 // int8 where activations are int8, else of floats.
 Json bench(const BenchRequest& request, const Context& context);
 
+struct KernelBenchRequest {
+  std::string op = "linear";
+  std::string device = "auto";         // cpu, cuda, or auto: the GPU where there is one
+  std::vector<std::string> schemes;    // empty: w4a16-g128, or with `all` one of each kind that the device's kernels take
+  std::vector<int64_t> m{1};           // empty with `all`: powers of two up to 4096
+  int64_t n = 5120, k = 5120;
+  bool all = false;                    // instead of n, k: the linear layers of released models
+  bool rival = true;                   // also a dense bf16 product of each size (GPU: cuBLASLt)
+  std::string csv;                     // also write the points as this CSV file, and a picture beside it (.svg)
+};
+// {device, ceilings: {bytes, bf16_ops, int8_ops, e4m3_ops} (CPU: {read_bytes, float_ops, int8_ops}), points: [{scheme, n, k, m, us, tflops, gbps,
+//  floor_us, over_floor, bf16_us, speedup, plan}], csv, svg}: medians; the floor is max(bytes, operations) over ceilings of the
+// same run. kDevice where the device asked for is missing.
+Json kernel_bench(const KernelBenchRequest& request, const Context& context);
+
+struct KernelTuneRequest {
+  std::string out;                     // folder, made if it is not there
+  std::vector<std::string> schemes;    // empty: those of the kernels that have plans
+  std::vector<int64_t> m;              // empty: powers of two up to 4096
+  int64_t n = 0, k = 0;                // 0: the linear layers of released models
+};
+// Times the plans of the GPU's kernels and writes the table of the fastest, which acext's getChosenConfig reads from the folder
+// that ACEXT_GEMM_CONFIG_DIR names. {device, path, plans, gain}: gain is the geometric mean of the time of the library's own
+// choice over that of the fastest.
+Json kernel_tune(const KernelTuneRequest& request, const Context& context);
+
 // Models are read through mapped files. Where one shrinks or its disk fails meanwhile, the system sends SIGBUS. This
 // installs a handler for the process that names the file on stderr and exits with the status of kIo, and leaves other
 // causes of SIGBUS alone. (A file changed in another way is found before output is published: kIo.)
@@ -146,7 +172,8 @@ void exit_on_mapping_faults();
 // {cpu, cores, isa, memory_bytes, system}
 Json machine();
 
-// {schemes: [...], methods: [{name, summary}], formats: [{name, summary}], architectures: [...], kernels: [...]}
+// {schemes: [...], methods: [{name, summary}], formats: [{name, summary}], architectures: [...], kernels: [{op, name, isa, needs, available, takes}]}: the
+// rows of the CPU, then those of the GPU module where there is one
 Json catalogue();
 
 }  // namespace octavo::api

@@ -10,8 +10,10 @@
 #include "base/mapping_guard.h"
 #include "base/thread_pool.h"
 #include "formats/writer.h"
+#include "kernels/gpu.h"
 #include "kernels/linear.h"
 #include "model/arch.h"
+#include "octavo/error.h"
 #include "octavo/octavo.h"
 #include "quantize/method.h"
 
@@ -23,6 +25,27 @@ std::string cpu_name() {
   for (std::string line; std::getline(in, line);)
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   return "unknown";
+}
+
+// Rows of the GPU module; none where it is missing.
+void add_gpu_rows(Json& kernels) {
+  const bool there = gpu_available();
+  try {
+    for (const GpuLinearRow& row : gpu().linear_rows()) {
+      Json entry = Json::object();
+      entry.set("op", "linear");
+      entry.set("name", row.name);
+      entry.set("isa", "sm_90a");
+      entry.set("needs", "");
+      entry.set("available", there);
+      Json takes = Json::array();
+      if (there) takes.push_back(row.takes + " on the GPU");
+      entry.set("takes", std::move(takes));
+      kernels.push_back(std::move(entry));
+    }
+  } catch (const Error& error) {
+    if (error.code() != Code::kDevice) throw;
+  }
 }
 
 }  // namespace
@@ -85,6 +108,7 @@ Json catalogue() {
     entry.set("takes", std::move(takes));
     kernels.push_back(std::move(entry));
   }
+  add_gpu_rows(kernels);
   out.set("kernels", std::move(kernels));
   return out;
 }

@@ -39,4 +39,14 @@ Gpu& gpu() {
   return *opened;
 }
 
+bool gpu_available() {
+  try {
+    gpu().device();
+    return true;
+  } catch (const Error& error) {
+    if (error.code() != Code::kDevice) throw;
+    return false;
+  }
+}
+
 }  // namespace octavo

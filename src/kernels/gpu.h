@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/linear_bench.h"
+
 namespace octavo {
 
 // What one GPU could at most do, measured: bytes a second of a copy's traffic (read and written), operations a second of the
@@ -17,25 +19,6 @@ struct GpuCeilings {
 
 struct GpuLinearRow {  // a family of kernels
   std::string name, takes;  // "hopper_woq"; the schemes, for people
-};
-
-struct LinearPoint {  // one product y[m,n] = x[m,k] w[n,k]^T
-  std::string scheme;
-  int64_t n = 0, k = 0, m = 0;
-  double us = 0;         // a product
-  double bytes = 0;      // of weights, x and y, each once
-  double ops = 0;        // 2 m n k
-  double floor_us = 0;   // max(bytes / ceiling, ops / ceiling)
-  double bf16_us = 0;    // the dense bf16 product of the same sizes by the rival; NaN: not measured
-  std::string plan;      // how it ran
-};
-
-struct LinearBenchRequest {
-  std::vector<std::string> schemes;
-  std::vector<std::pair<int64_t, int64_t>> shapes;  // n, k
-  std::vector<int64_t> m;
-  bool rival = true;           // also bf16_us
-  double budget_us = 8000;     // of measured time for a point
 };
 
 class Gpu {
@@ -57,6 +40,8 @@ class Gpu {
 
 // The module's; lives until the process ends. kDevice where the module is missing or cannot be loaded.
 Gpu& gpu();
+// Whether the module is there and finds a device that it can use.
+bool gpu_available();
 
 constexpr int kGpuInterface = 1;  // changes with this file
 using OpenGpu = Gpu* (*)(int interface);  // of the module: extern "C" octavo_open_gpu; nullptr for another interface

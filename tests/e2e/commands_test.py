@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import unittest
+import xml.etree.ElementTree
 
 from harness import OCTAVO, Case, tree_bytes
 
@@ -207,6 +208,35 @@ class Commands(Case):
             self.assertIn(scheme, taken)
         for kernel in result["kernels"]:
             self.assertTrue(kernel["available"] or not kernel["takes"], kernel)
+
+    def test_kernels_bench_on_the_cpu(self):
+        csv = self.folder / "linear.csv"
+        result = json.loads(self.octavo("kernels", "bench", "--json", "--device", "cpu", "--scheme", "w4a16-g128,w8a8", "--n", "256", "--k", "256",
+                                        "--m", "1,3", "--csv", csv)[0])
+        self.assertEqual([(p["scheme"], p["m"]) for p in result["points"]], [("w4a16-g128", 1), ("w4a16-g128", 3), ("w8a8", 1), ("w8a8", 3)])
+        for point in result["points"]:
+            self.assertEqual((point["n"], point["k"]), (256, 256))
+            self.assertGreater(point["us"], 0)
+            self.assertAlmostEqual(point["tflops"], 2 * point["m"] * 256 * 256 / point["us"] * 1e-6)
+            self.assertAlmostEqual(point["speedup"], point["bf16_us"] / point["us"])
+        lines = csv.read_text().splitlines()
+        self.assertEqual(lines[0], "scheme,n,k,m,us,tflops,gbps,floor_us,over_floor,bf16_us,speedup,plan,device")
+        self.assertEqual(len(lines), 5)
+        self.assertTrue(lines[1].startswith('"w4a16-g128",256,256,1,'), lines[1])
+        picture = xml.etree.ElementTree.parse(self.folder / "linear.svg").getroot()
+        self.assertTrue(picture.tag.endswith("svg"))
+
+    def test_kernels_on_a_gpu_that_is_not_there(self):
+        absent = dict(os.environ, OCTAVO_GPU_MODULE=str(self.folder / "absent.so"))
+        for arguments in (["kernels", "bench", "--device", "cuda"], ["kernels", "tune", "--out", self.folder / "tuned"]):
+            _, err = self.octavo(*arguments, code=4, env=absent)
+            self.assertIn("built without CUDA", err)
+        self.assertFalse((self.folder / "tuned").exists())
+        self.octavo("kernels", "bench", "--n", "64", "--k", "64", "--no-rival", env=absent)  # auto: the CPU
+        self.octavo("kernels", "bench", "--op", "attention", code=2)
+        self.octavo("kernels", "bench", "--device", "tpu", code=2)
+        self.octavo("kernels", "bench", "--m", "0", code=2)
+        self.octavo("kernels", "tune", code=2)
 
 
 class Failures(Case):
