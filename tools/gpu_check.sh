@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks and times the Hopper kernels on a machine with an H100:
-#   tools/gpu_check.sh [check] [repeats] [huge] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench] [acext]     (no word: check bench)
+#   tools/gpu_check.sh [check] [repeats] [huge] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench] [acext] [report]     (no word: check bench)
 # OCTAVO_CUDA_CHECK names a built octavo_cuda_check; without it the program is built in build-gpu (cmake, ninja, nvcc).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -61,6 +61,7 @@ for what in "$@"; do
       done
       timeout 60 "$program" acext check || status=1
       timeout 60 "$program" acext bench || status=1 ;;
+    report) python3 tools/gpu_report.py --run "$program" || status=1 ;;  # docs/gpu-report.json, in less than 200 s
     *) echo "unknown word $what"; exit 2 ;;
   esac
 done

@@ -38,5 +38,6 @@ int run_checks(bool quick, const std::string& only, int part, int parts);
 int run_repeats();  // 1,000 repetitions of each kind of plan beside a busy stream
 int run_huge();     // tensors of more than 2^31 elements
 int run_bench(const std::vector<std::string>& arguments);
+const char* built_sources();  // a line a kernel source: SHA-256, path
 
 }  // namespace octavo::cuda::testing

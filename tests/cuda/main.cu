@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
       const bool parts = arguments.end() - part > 2;
       return run_checks(has("quick"), has("small") ? "small" : has("tile") ? "tile" : "", parts ? std::stoi(part[1]) : 0, parts ? std::stoi(part[2]) : 1);
     }
+    if (!arguments.empty() && arguments[0] == "sources") return std::fputs(built_sources(), stdout) < 0 ? 1 : 0;
+    if (!arguments.empty() && arguments[0] == "toolkit") return std::printf("CUDA %d.%d\n", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10) < 0 ? 1 : 0;
     if (!arguments.empty() && arguments[0] == "repeats") return run_repeats();
     if (!arguments.empty() && arguments[0] == "huge") return run_huge();
     if (!arguments.empty() && arguments[0] == "bench") return run_bench({arguments.begin() + 1, arguments.end()});
@@ -25,11 +27,11 @@ int main(int argc, char** argv) {
     if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "check") return run_w8a8_checks({arguments.begin() + 2, arguments.end()});
     if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "bench") return run_w8a8_bench({arguments.begin() + 2, arguments.end()});
   } catch (const octavo::Error& error) {
-    std::fprintf(stderr, "%s\n", error.what());
+    std::fprintf(stderr, "%s, at %s\n", error.what(), current.c_str());
     return 1;
   }
   std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [alone] [rival] [top=N] [m=M,...] [shape=NxK,...] [csv=FILE] |\n"
                        "  w8a8 check [quick] [gemm] [huge] | w8a8 bench [early] [row-major] [rival] [fast] [sweep=FILE] [neighbours] [quantize] |\n"
-                       "  acext check [quick] | acext bench\n");
+                       "  acext check [quick] | acext bench | sources | toolkit\n");
   return 2;
 }

@@ -30,7 +30,7 @@ constexpr std::pair<Kernel, std::string_view> kKernels[] = {
     {Kernel::kAutomatic, "automatic"}, {Kernel::kSmall, "small"}, {Kernel::kTile, "tile"}, {Kernel::kInt8, "int8"}};
 
 constexpr std::string_view kShipped =
-#include "kernels/cuda/compat/tuned_sm90.inc"
+#include "kernels/cuda/compat/acext_tuned_sm90.inc"
     ;
 
 TunedPlan parse_plan(const Json& from, std::string_view what) {

@@ -2,7 +2,7 @@
 //
 // A table is a file linear_sm90.json: {"format": "octavo-linear-plans", "version": 1, "device": ..., "plans": [{"scheme":
 // "w4a16-g128", "n": 4096, "k": 4096, "m": 16, "kernel": "tile", "tokens": 16, ...}, ...]}. `octavo kernels tune` writes it;
-// tuned_sm90.inc is the one inside the library.
+// acext_tuned_sm90.inc is the one inside the library.
 #pragma once
 #include <optional>
 #include <string>
