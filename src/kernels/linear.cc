@@ -11,6 +11,8 @@
 #endif
 
 #include "base/error.h"
+#include "base/half.h"
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/int8.h"
 #include "kernels/cpu/int8_amx.h"
 #include "kernels/cpu/int8_blocks.h"
@@ -71,9 +73,53 @@ struct BlockFamily {
   }
 };
 
+// Products of bf16 by instructions for them.
+template <const bf16::Kernels& (*kKernels)()>
+struct Bf16Family {
+  static constexpr auto run_int8 = nullptr;
+  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) { return bf16::reject(scheme, n, k); }
+  static uint64_t packed_bytes(const QuantScheme& scheme, const QTensor& w) { return bf16::packed_bytes(scheme, w); }
+  static void pack(const QuantScheme& scheme, const QTensor& w, std::byte* packed, ThreadPool& pool) {
+    bf16::pack(scheme, w, packed, pool);
+  }
+  static void run(const QuantScheme&, int64_t, int64_t, const std::byte* packed, const float* x, int64_t m, int64_t ldx,
+                  const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+    bf16::run(kKernels(), packed, x, m, ldx, bias, y, ldy, pool);
+  }
+};
+
+// Activations rounded to bf16 before a product of floats: the same numbers without such instructions, and for every weight.
+template <const panel::Kernels& (*kKernels)()>
+struct RoundedFamily : PanelFamily<kKernels> {
+  using Floats = PanelFamily<kKernels>;
+  static QuantScheme floats(QuantScheme scheme) {
+    scheme.act = {};
+    return scheme;
+  }
+  static std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) {
+    if (scheme.act.quantized() || scheme.act.elem != Elem::kBF16) return "activations are not bf16";
+    return Floats::reject(floats(scheme), n, k);
+  }
+  static uint64_t packed_bytes(const QuantScheme& scheme, const QTensor& w) { return Floats::packed_bytes(floats(scheme), w); }
+  static void pack(const QuantScheme& scheme, const QTensor& w, std::byte* packed, ThreadPool& pool) {
+    Floats::pack(floats(scheme), w, packed, pool);
+  }
+  static void run(const QuantScheme& scheme, int64_t n, int64_t k, const std::byte* packed, const float* x, int64_t m, int64_t ldx,
+                  const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
+    static thread_local std::vector<float> caller_rows;  // of the caller; workers see it through the reference
+    std::vector<float>& rounded = caller_rows;
+    rounded.resize(static_cast<size_t>(m * k));
+    pool.parallel_for(m, [&](int64_t row) {
+      for (int64_t col = 0; col < k; ++col) rounded[static_cast<size_t>(row * k + col)] = bf16_to_f32(f32_to_bf16(x[row * ldx + col]));
+    });
+    Floats::run(floats(scheme), n, k, packed, rounded.data(), m, k, bias, y, ldy, pool);
+  }
+};
+
 bool any_cpu() { return true; }
 bool has_avx512_vnni() { return __builtin_cpu_supports("avx512vnni") != 0; }
 bool has_amx() { return has_avx512_vnni() && amx_allowed() && int8::amx_ready(); }
+bool has_amx_bf16() { return amx_allowed() && bf16::amx_ready(); }
 // CPUID leaf 7.1, EAX bit 4; __builtin_cpu_supports of g++ 12 and clang 14 does not know the name.
 bool has_avx_vnni() {
 #if defined(__x86_64__)
@@ -138,6 +184,10 @@ const LinearRow* choose_linear(const QuantScheme& scheme, int64_t n, int64_t k) 
 QuantScheme with_activation(QuantScheme scheme, Activation wanted) {
   const Quant& weight = scheme.weight;
   if (wanted == Activation::kFloat || scheme.act.quantized()) return scheme;
+  if (wanted == Activation::kBF16) {
+    if (weight.quantized() || info(weight.elem).is_ggml || weight.elem == Elem::kBF16) scheme.act = {.elem = Elem::kBF16};
+    return scheme;
+  }
   const bool ggml = info(weight.elem).is_ggml;
   if (!ggml && ((weight.elem != Elem::kI4 && weight.elem != Elem::kI8) || !weight.quantized())) return scheme;
   scheme.act = {.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 1, .dynamic = true};

@@ -37,6 +37,7 @@ std::string_view name(Isa isa);
 // dense weights keep float activations. A scheme that says int8 itself (w8a8, w4a8) wins over this choice.
 enum class Activation : uint8_t {
   kFloat,
+  kBF16,       // rounded to bf16 (nearest even), as GPU engines take them; also for dense bf16 weights. Sums are floats
   kInt8Token,  // one dynamic scale per token
   kInt8Group,  // one per token and 128 columns, or per token and group of the weight where 128 and its length do not divide
                // each other; act-order weights, whose groups are scattered over the columns, take one per token; ggml

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "kernels/oracle.h"
 
 namespace octavo {
@@ -41,8 +42,13 @@ std::vector<QuantScheme> schemes() {
   all.push_back(permuted);
   for (const ElemInfo& elem : all_elems())
     if (elem.is_ggml) all.push_back({.weight = {.elem = elem.elem}});
+  for (const char* text : {"bf16", "w8a16", "w8a16-tensor", "w8a16-g32", "w8a16-g128-asym", "w4a16", "w4a16-asym", "w4a16-g32", "w4a16-g64-asym",
+                           "w4a16-g128", "q4_0", "q6_k"})
+    all.push_back(with_activation(parse_scheme(text), Activation::kBF16));
   return all;
 }
+
+bool rounds_to_bf16(const QTensor& w) { return !w.scheme.act.quantized() && w.scheme.act.elem == Elem::kBF16; }
 
 // Calls body(row, weight) for each row of the table, scheme and size that go together.
 template <class Body>
@@ -83,15 +89,21 @@ TEST(Linear, StaysWithinTheErrorBoundOfEachElement) {
   sweep(1, [&](const LinearRow& row, const QTensor& w) {
     if (w.scheme.act.quantized()) return;
     Rng rng(2);
-    const std::vector<float> x = testing::normal(rng, kRows * w.k), bias = testing::normal(rng, w.n);
+    std::vector<float> x = testing::normal(rng, kRows * w.k);
+    const std::vector<float> bias = testing::normal(rng, w.n);
     const std::vector<float> y = run(pack_linear(w, pool, &row), x.data(), kRows, bias.data(), pool);
+    if (rounds_to_bf16(w))
+      for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
     const std::vector<float> dense = testing::dequantize(w);
     for (int64_t m = 0; m < kRows; ++m) {
       for (int64_t n = 0; n < w.n; ++n) {
         const testing::Oracle exact = testing::dot(x.data() + m * w.k, dense.data() + n * w.k, w.k);
         const double shift = static_cast<double>(bias[static_cast<size_t>(n)]);
-        // k fused products, then the bias; each may round, or lose less than the smallest subnormal.
-        const double bound = testing::gamma(w.k + 1) * (exact.magnitude + std::fabs(shift)) + static_cast<double>(w.k) * 0x1p-149;
+        // k fused products, then the bias; each may round, or lose less than the smallest subnormal (bf16: than the smallest
+        // normal). Products of bf16 are scaled after a sum, by one rounding more, and tiles sum even and odd k apart.
+        const bool bf16 = rounds_to_bf16(w);
+        const double bound = testing::gamma(w.k + (bf16 ? 4 : 1)) * (exact.magnitude + std::fabs(shift)) +
+                             static_cast<double>(w.k) * (bf16 ? 0x1p-126 : 0x1p-149);
         ASSERT_LE(std::fabs(static_cast<double>(y[static_cast<size_t>(m * w.n + n)]) - (exact.value + shift)), bound)
             << "m=" << m << " n=" << n;
       }
@@ -122,7 +134,7 @@ TEST(Linear, RowsHaveTheSameBitsForEveryBatchSizeAndThreadCount) {
 TEST(Linear, PanelRowsOfAllInstructionSetsHaveTheBitsOfTheDequantizedProduct) {
   ThreadPool pool(2);
   sweep(5, [&](const LinearRow& row, const QTensor& w) {
-    if (w.scheme.act.quantized()) return;
+    if (w.scheme.act.quantized() || rounds_to_bf16(w)) return;
     Rng rng(6);
     const std::vector<float> x = testing::normal(rng, 5 * w.k), dense = testing::dequantize(w);
     const LinearRow* scalar = nullptr;
@@ -134,6 +146,31 @@ TEST(Linear, PanelRowsOfAllInstructionSetsHaveTheBitsOfTheDequantizedProduct) {
     const std::vector<float> got = run(pack_linear(w, pool, &row), x.data(), 5, nullptr, pool);
     ASSERT_TRUE(testing::same_bits(expected.data(), got.data(), 5 * w.n));
   });
+}
+
+// Several spans of k, blocks of rows and groups of panels: each row as alone, and near the product of floats.
+TEST(Linear, ManyRowsOfBf16AreEachAsAlone) {
+  ThreadPool pool(2);
+  const int64_t n = 300, k = 4200, m = 530;
+  for (const char* text : {"w4a16-g128", "w4a16-asym", "w8a16", "w8a16-g64-asym", "bf16"}) {
+    Rng rng(11);
+    const QTensor w = testing::random_weight(parse_scheme(text), n, k, rng);
+    const std::vector<float> x = testing::normal(rng, m * k), bias = testing::normal(rng, n);
+    const PackedLinear packed = pack_linear(w, pool, nullptr, Activation::kBF16), floats = pack_linear(w, pool);
+    ASSERT_NE(packed.row(), floats.row());
+    const std::vector<float> all = run(packed, x.data(), m, bias.data(), pool), near = run(floats, x.data(), m, bias.data(), pool);
+    for (const int64_t row : {0, 15, 16, 255, 256, 511, 529}) {
+      const std::vector<float> alone = run(packed, x.data() + row * k, 1, bias.data(), pool);
+      ASSERT_TRUE(testing::same_bits(all.data() + row * n, alone.data(), n)) << text << " row " << row;
+    }
+    const std::vector<float> dense = testing::dequantize(w);
+    for (const int64_t row : {3, 300, 528})
+      for (int64_t col = 0; col < n; ++col) {
+        const double magnitude = testing::dot(x.data() + row * k, dense.data() + col * k, k).magnitude;
+        const auto at = static_cast<size_t>(row * n + col);
+        ASSERT_NEAR(all[at], near[at], (0x1p-9 + 2 * testing::gamma(k)) * magnitude) << text << " row " << row << " column " << col;
+      }
+  }
 }
 
 TEST(Linear, NanOrInfinityInOneRowStaysThere) {

@@ -22,13 +22,13 @@ struct alignas(64) TileConfig {  // as LDTILECFG reads it
 };
 static_assert(sizeof(TileConfig) == 64);
 
-// Registers 0 to 3: 16 rows of 16 sums; 4 and 5: 16 rows of `piece` bytes; 6 and 7: piece / 4 rows of 64 bytes.
-inline void begin_tiles(int64_t piece) {
+// Registers 0 to 3: `rows` rows of 16 sums; 4 and 5: as many of `piece` bytes; 6 and 7: piece / 4 rows of 64 bytes.
+inline void begin_tiles(int64_t piece, int64_t rows) {
   TileConfig config;
   for (int tile = 0; tile < 8; ++tile) {
     const bool is_x = tile == 4 || tile == 5, is_w = tile >= 6;
     config.bytes_per_row[tile] = static_cast<uint16_t>(is_x ? piece : 64);
-    config.rows[tile] = static_cast<uint8_t>(is_w ? piece / 4 : 16);
+    config.rows[tile] = static_cast<uint8_t>(is_w ? piece / 4 : rows);
   }
   asm volatile("ldtilecfg %0" ::"m"(config));
 }

@@ -319,11 +319,13 @@ void flip_sign(const uint8_t* __restrict from, int64_t bytes, uint8_t* __restric
   for (int64_t i = 0; i < bytes; i += 64) Vec::store(to + i, _mm512_xor_si512(Vec::load(from + i), top));
 }
 
+void begin(int64_t piece) { begin_tiles(piece, 16); }
+
 }  // namespace
 
 const AmxKernels& amx_kernels() {
   static constexpr AmxKernels kKernels = {
-      .begin = begin_tiles, .end = end_tiles, .tile = dispatch<false>, .two_tiles = dispatch<true>, .groups = run_groups, .nibbles = run_nibbles,
+      .begin = begin, .end = end_tiles, .tile = dispatch<false>, .two_tiles = dispatch<true>, .groups = run_groups, .nibbles = run_nibbles,
       .prepare = prepare, .unpack = unpack_nibbles, .unpack_signed = unpack_signed, .flip_sign = flip_sign};
   return kKernels;
 }

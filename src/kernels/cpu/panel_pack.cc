@@ -121,6 +121,7 @@ std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) {
   Kind kind;
   if (n < 1 || k < 1) return cat("n = ", n, ", k = ", k, ": both must be at least 1");
   if (scheme.act.quantized()) return "activations are quantized; this row takes floats";
+  if (scheme.act.elem == Elem::kBF16) return "activations are bf16; this row takes floats";
   if (!kind_of(scheme, &kind)) return cat("weights are ", info(scheme.weight.elem).name, "; this row takes f32, bf16, f16, i8, i4 and ggml blocks");
   if (scheme.weight.span_n > 1) return cat("a scale covers ", scheme.weight.span_n, " rows; this row takes 1 or all");
   if (kind == Kind::kBlocks && k % info(scheme.weight.elem).block != 0)

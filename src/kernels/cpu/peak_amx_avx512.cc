@@ -4,7 +4,7 @@
 namespace octavo::peak {
 
 float dot_chains_amx(int64_t rounds) {
-  begin_tiles(64);
+  begin_tiles(64, 16);
   OCTAVO_TILE_ZERO(0);
   OCTAVO_TILE_ZERO(1);
   OCTAVO_TILE_ZERO(2);
