@@ -93,8 +93,9 @@ void add_compare(Cli& cli) {
 }  // namespace
 
 void add_act_option(CLI::App* command, std::string& act) {
-  command->add_option("--act", act, "Activations of quantized linears, those of a GGUF included: float, int8 (a scale a token) or "
-                      "int8-group (a scale a token and 128 columns, of a GGUF 32); int8 is faster and costs some accuracy")
+  command->add_option("--act", act, "Activations of quantized linears, those of a GGUF included: float, bf16 (rounded; for linears in bf16 too), "
+                      "int8 (a scale a token) or int8-group (a scale a token and 128 columns, of a GGUF 32). float is exact, bf16 costs next "
+                      "to nothing and is fast where the CPU has AMX, int8 is the fastest and costs some accuracy (docs/accuracy.md)")
       ->capture_default_str();
 }
 

@@ -75,7 +75,7 @@ struct EvalRequest {
   std::string ppl_text;                // perplexity of this text
   std::string mode = "hf";             // "hf" | "llamacpp"
   std::string kl_reference, kl_text;   // KL(reference || model) on this text
-  std::string act = "float";           // activations of the model's quantized linears: "float" | "int8" | "int8-group"
+  std::string act = "float";           // activations of quantized linears (bf16: and of bf16 ones): "float" | "bf16" | "int8" | "int8-group"
   std::string kv = "f32";              // keys and values of the model: "f32" | "f16" | "bf16" | "int8"
   Windows windows;
   double max_ppl = 0, max_kl = 0;      // quality gates, 0: none; those not met are listed in "failed_gates"

@@ -14,9 +14,10 @@ namespace {
 
 Activation activation_of(const std::string& act) {
   if (act == "float") return Activation::kFloat;
+  if (act == "bf16") return Activation::kBF16;
   if (act == "int8") return Activation::kInt8Token;
   if (act == "int8-group") return Activation::kInt8Group;
-  fail(Code::kUsage, "activations must be float, int8 or int8-group, not ", quoted(act));
+  fail(Code::kUsage, "activations must be float, bf16, int8 or int8-group, not ", quoted(act));
 }
 
 Elem kv_elem_of(const std::string& kv) {

@@ -20,7 +20,8 @@ struct LoadedModel {
   Model model;
   std::unique_ptr<Forward> forward;
 };
-// `kv`: how keys and values are kept: "f32", "f16", "bf16", "int8". `act`: "float", "int8" (a scale per token) or "int8-group" (per token and group): activations of quantized linears.
+// `kv`: how keys and values are kept: "f32", "f16", "bf16", "int8". `act`: "float", "bf16", "int8" (a scale per
+// token) or "int8-group" (per token and group): activations of quantized linears, for bf16 of dense bf16 ones too.
 LoadedModel load_model(const std::string& path, ThreadPool& pool, const Context& context, const std::string& act = "float",
                        const std::string& kv = "f32");
 LoadedModel load_model(Model model, ThreadPool& pool, const Context& context, const std::string& act, const std::string& kv);

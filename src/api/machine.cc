@@ -90,8 +90,10 @@ Json catalogue() {
   // What this machine takes for weights of common kinds.
   std::vector<std::pair<std::string, const LinearRow*>> choices;
   for (const char* scheme : {"f32", "bf16", "f16", "w8a16", "w4a16-g128", "q4_0", "q4_k", "q6_k", "q8_0"}) {
-    const QuantScheme floats = parse_scheme(scheme), integers = with_activation(floats, Activation::kInt8Group);
+    const QuantScheme floats = parse_scheme(scheme), integers = with_activation(floats, Activation::kInt8Group),
+                      halves = with_activation(floats, Activation::kBF16);
     choices.emplace_back(scheme, choose_linear(floats, 256, 256));
+    if (halves != floats) choices.emplace_back(std::string(scheme) + " x bf16", choose_linear(halves, 256, 256));
     if (integers != floats) choices.emplace_back(std::string(scheme) + " x int8", choose_linear(integers, 256, 256));
   }
   Json kernels = Json::array();
