@@ -28,8 +28,8 @@ void add_bench_command(Cli& cli) {
       const Json result = api::bench(*options, cli.context());
       const Json& machine = result.at("machine");
       std::string text = machine.at("cpu").as_string() + ", " + std::to_string(result.at("threads").as_int()) + " threads, " +
-                         machine.at("isa").as_string() + ", weights " + human_bytes(result.at("weight_bytes").as_double()) +
-                         ", peak memory " + human_bytes(result.at("peak_bytes").as_double()) + "\n";
+                         machine.at("isa").as_string() + "\nmemory: at most " + human_bytes(result.at("peak_bytes").as_double()) +
+                         " resident, planned " + run_memory_text(result.at("planned")) + "\n";
       const Json& ceilings = result.at("ceilings");
       text += "at most " + fixed(ceilings.at("float_ops").as_double() * 1e-9, 0) + " G float and " +
               fixed(ceilings.at("int8_ops").as_double() * 1e-9, 0) + " G int8 operations/s, " +
@@ -48,6 +48,12 @@ void add_bench_command(Cli& cli) {
 }
 
 }  // namespace
+
+std::string run_memory_text(const Json& run) {
+  const auto bytes = [&](const char* key) { return human_bytes(run.at(key).as_double()); };
+  return bytes("total") + ": weights " + bytes("weights") + ", embedding " + bytes("embedding") + ", keys and values " + bytes("kv_bytes") +
+         ", rows at work " + bytes("arena") + ", the program " + bytes("program");
+}
 
 void add_bench(Cli& cli) { add_bench_command(cli); }
 

@@ -74,7 +74,14 @@ void add_recipe_options(CLI::App* command, Options& options) {
   command->add_option("--calib-stride", request.calibration_windows.stride, "Tokens between windows' starts (0: their length)");
 }
 
+std::string run_text(const Json& run) {
+  return run.is_null() ? "" : "to run it      " + run_memory_text(run) + "\n               for " + std::to_string(run.at("batch").as_int()) +
+                                  " x " + std::to_string(run.at("tokens").as_int()) + " tokens, --act " + run.at("act").as_string() + " --kv " +
+                                  run.at("kv").as_string() + ", " + human_bytes(run.at("kv_per_token").as_double()) + " a token\n";
+}
+
 std::string plan_text(const Json& plan) {
+  if (!plan.contains("bytes_after")) return "bytes          " + human_bytes(plan.at("bytes_before").as_double()) + "\n" + run_text(plan.at("run"));
   std::string out = "bytes          " + human_bytes(plan.at("bytes_before").as_double()) + " -> " +
                     human_bytes(plan.at("bytes_after").as_double()) + "\n";
   if (plan.at("bits_per_quantized_weight").as_double() > 0)
@@ -84,6 +91,7 @@ std::string plan_text(const Json& plan) {
          (plan.contains("disk_free") ? ", " + human_bytes(plan.at("disk_free").as_double()) + " free" : "") + "\n";
   if (plan.at("calibration_tokens").as_int() > 0)
     out += "calibration    " + human_count(plan.at("calibration_tokens").as_double()) + " tokens\n";
+  out += run_text(plan.at("run"));
   std::map<std::string, std::pair<int, double>> groups;
   for (const Json& layer : plan.at("layers").as_array()) {
     auto& [layers, bytes] = groups[layer.at("scheme").as_string() + " " + layer.at("method").as_string()];
@@ -126,14 +134,20 @@ std::string quantize_text(const Json& result) {
 
 void add_plan(Cli& cli) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = cli.add("plan", "Dry run of quantize: bytes, peak memory, layers that cannot",
+  auto run = std::make_shared<api::RunPlan>();
+  CLI::App* command = cli.add("plan", "Dry run of quantize: bytes, peak memory, layers that cannot; and the memory that running takes",
                               "  octavo plan model/ --scheme w4a16-g64 --method gptq\n"
-                              "  octavo plan model/ --scheme w4a16-g128 --rule '*.down_proj=w8a16'\n");
+                              "  octavo plan model/ --scheme w4a16-g128 --rule '*.down_proj=w8a16'\n"
+                              "  octavo plan model-w4/ --act int8 --kv f16 --batch 8 --tokens 2048\n");
   add_recipe_options(command, *options);
-  command->callback([&cli, options] {
-    cli.chosen = [&cli, options] {
+  add_act_option(command, run->act);
+  add_kv_option(command, run->kv);
+  command->add_option("--batch", run->batch, "Sequences that run together")->capture_default_str();
+  command->add_option("--tokens", run->tokens, "Tokens that each reaches, prompt included (default: the context, at most 4096)");
+  command->callback([&cli, options, run] {
+    cli.chosen = [&cli, options, run] {
       options->request.options = options->method.options();
-      const Json result = api::plan(options->request, cli.context());
+      const Json result = api::plan(options->request, cli.context(), *run);
       cli.finish(result, plan_text(result));
     };
   });

@@ -53,6 +53,8 @@ void add_bench(Cli& cli);      // bench
 void add_kernels(Cli& cli);    // kernels list, bench, tune
 
 // --act: activations of quantized linears.
+// "166.4 MB: weights 56.9 MB, ..." of api::plan's "run".
+std::string run_memory_text(const Json& run);
 void add_act_option(CLI::App* command, std::string& act);
 // --kv f32|f16|bf16|int8
 void add_kv_option(CLI::App* command, std::string& kv);

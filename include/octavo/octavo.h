@@ -58,9 +58,17 @@ struct QuantizeRequest {
 //  method, n, k, weight_error, output_error, seconds, bytes, note}], notes: [..], eval: {...} or null, report}
 Json quantize(const QuantizeRequest& request, const Context& context);
 
+// How a model will be run, for what that takes in memory.
+struct RunPlan {
+  std::string act = "float", kv = "f32";  // as in EvalRequest
+  int64_t batch = 1, tokens = 0;          // sequences together, and the length that each reaches; 0: the context, at most 4096
+};
 // Dry run: {bytes_before, bytes_after, bits_per_weight, peak_bytes, disk_bytes, disk_free, calibration_tokens, problems: [..],
-//  layers: [{name, n, k, scheme, method, bytes_before, bytes_after, problem}]}. Nothing is written.
-Json plan(const QuantizeRequest& request, const Context& context);
+//  layers: [{name, n, k, scheme, method, bytes_before, bytes_after, problem}], run}. Nothing is written. Without scheme, rules
+// and recipe only the model as it is: {model, bytes_before, run}.
+// run, memory of the (quantized) model when it runs: {act, kv, batch, tokens, program, weights, embedding, kv_per_token, kv_bytes,
+// arena, total}, in bytes; null for an unknown architecture.
+Json plan(const QuantizeRequest& request, const Context& context, const RunPlan& run = {});
 
 struct ConvertRequest {
   std::string model, out, format, dtype;   // dtype "": as the source says
@@ -130,7 +138,7 @@ struct BenchRequest {
   std::string kv = "f32";              // as in EvalRequest
   std::string csv;                     // also write the runs as this CSV file
 };
-// {model, machine, ceilings: {float_ops, int8_ops, read_bytes}, weight_bytes, kv_bytes, peak_bytes, runs: [{batch, input,
+// {model, machine, ceilings: {float_ops, int8_ops, read_bytes}, weight_bytes, kv_bytes, planned: as plan's run, peak_bytes, runs: [{batch, input,
 //  output, prefill_tokens_per_second, prefill_ops_per_second, prefill_percent_of_peak, decode_tokens_per_second, decode_ms_p50,
 //  decode_ms_p90, decode_ms_p99, decode_bytes_per_second, decode_ops_per_second, decode_percent_of_memory, decode_percent_of_peak}]}: medians over
 // repeats, random token ids. Operations are two for each weight of a linear layer and token (attention not counted), bytes the

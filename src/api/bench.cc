@@ -29,7 +29,8 @@ struct Timing {
   uint64_t kv_bytes = 0;  // of all sequences, at the end
 };
 
-Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, uint64_t& state) {
+// Pages of keys and values are kept from run to run, as a program that serves keeps them.
+Timing measure(Forward& forward, const std::shared_ptr<KvPool>& pages, int64_t batch, int64_t input, int64_t output, uint64_t& state) {
   const auto vocab = static_cast<uint64_t>(forward.config().vocab);
   const auto random_token = [&] {
     state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX constants
@@ -38,7 +39,6 @@ Timing measure(Forward& forward, int64_t batch, int64_t input, int64_t output, u
   std::vector<KvCache> caches;
   std::vector<std::vector<int32_t>> tokens(static_cast<size_t>(batch));
   std::vector<Segment> segments;
-  const auto pages = forward.make_kv_pool();
   for (int64_t i = 0; i < batch; ++i) caches.emplace_back(pages, input + output);
   for (size_t i = 0; i < caches.size(); ++i) {
     for (int64_t t = 0; t < input; ++t) tokens[i].push_back(random_token());
@@ -115,7 +115,17 @@ Json bench(const BenchRequest& request, const Context& context) {
   check("--output", request.output);
   check("--repeats", request.repeats);
   ThreadPool pool(context.threads);
+  const uint64_t program = peak_resident_bytes();
   const LoadedModel loaded = open_for_bench(request, pool, context);
+  const auto pages = loaded.forward->make_kv_pool();
+  Json planned;
+  const auto plan_memory = [&](int64_t batch, int64_t tokens) {
+    const RunPlan run{.act = request.act, .kv = request.kv, .batch = batch, .tokens = tokens};
+    const RunShape shape{.activation = activation_of(request.act), .kv = kv_elem_of(request.kv), .batch = batch, .tokens = tokens,
+                         .threads = pool.size()};
+    Json memory = to_json(run_memory(loaded.model, shape), run, program);
+    if (planned.is_null() || memory.at("total").as_double() > planned.at("total").as_double()) planned = std::move(memory);
+  };
   const Work work = work_of(loaded.model, loaded.forward->kv_elem());
   const auto weight_bytes = static_cast<double>(loaded.forward->step_bytes());
   uint64_t kv_bytes = 0;
@@ -128,12 +138,13 @@ Json bench(const BenchRequest& request, const Context& context) {
       if (input + request.output > loaded.model.config().max_positions)
         fail(Code::kUsage, "--input ", input, " + --output ", request.output, " exceeds the model's context of ",
              loaded.model.config().max_positions, " tokens");
+      plan_memory(batch, input + request.output);
       std::vector<double> prefill, decode;
       for (int repeat = 0; repeat < request.repeats; ++repeat) {
         if (context.progress)
           context.progress({.stage = "bench", .item = cat("batch ", batch, " input ", input), .done = done++, .total = total,
                             .unit = "runs"});
-        const Timing timing = measure(*loaded.forward, batch, input, request.output, state);
+        const Timing timing = measure(*loaded.forward, pages, batch, input, request.output, state);
         kv_bytes = std::max(kv_bytes, timing.kv_bytes);
         prefill.push_back(timing.prefill_seconds);
         decode.insert(decode.end(), timing.steps.begin(), timing.steps.end());
@@ -183,6 +194,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   out.set("repeats", request.repeats);
   out.set("weight_bytes", loaded.forward->weight_bytes());
   out.set("kv_bytes", kv_bytes);
+  out.set("planned", std::move(planned));
   out.set("peak_bytes", peak_bytes);
   if (!request.csv.empty()) write_csv(runs, request.csv);
   out.set("runs", std::move(runs));

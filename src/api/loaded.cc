@@ -9,8 +9,22 @@
 #include "base/utf8.h"
 
 namespace octavo::api {
-
 namespace {
+
+// The whole text, or the first GiB of a larger one, with a note.
+std::string read_text(const std::string& path, const Context& context) {
+  constexpr uint64_t kMaxText = uint64_t{1} << 30;
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(path, error);
+  if (error || size <= kMaxText) return read_file(path, kMaxText);  // errors are read_file's
+  const auto file = MappedFile::open(path);
+  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  const size_t used = whole_lines(text, kMaxText);
+  if (context.notes) context.notes(cat(path, " has ", size, " bytes: its first ", used, " are used"));
+  return std::string(text.substr(0, used));
+}
+
+}  // namespace
 
 Activation activation_of(const std::string& act) {
   if (act == "float") return Activation::kFloat;
@@ -28,20 +42,21 @@ Elem kv_elem_of(const std::string& kv) {
   fail(Code::kUsage, "keys and values must be f32, f16, bf16 or int8, not ", quoted(kv));
 }
 
-// The whole text, or the first GiB of a larger one, with a note.
-std::string read_text(const std::string& path, const Context& context) {
-  constexpr uint64_t kMaxText = uint64_t{1} << 30;
-  std::error_code error;
-  const uint64_t size = std::filesystem::file_size(path, error);
-  if (error || size <= kMaxText) return read_file(path, kMaxText);  // errors are read_file's
-  const auto file = MappedFile::open(path);
-  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-  const size_t used = whole_lines(text, kMaxText);
-  if (context.notes) context.notes(cat(path, " has ", size, " bytes: its first ", used, " are used"));
-  return std::string(text.substr(0, used));
+Json to_json(const RunMemory& memory, const RunPlan& run, uint64_t program) {
+  Json out = Json::object();
+  out.set("act", run.act);
+  out.set("kv", run.kv);
+  out.set("batch", run.batch);
+  out.set("tokens", run.tokens);
+  out.set("program", program);
+  out.set("weights", memory.weights);
+  out.set("embedding", memory.embedding);
+  out.set("kv_per_token", memory.kv_token);
+  out.set("kv_bytes", memory.kv);
+  out.set("arena", memory.arena);
+  out.set("total", program + memory.total());
+  return out;
 }
-
-}  // namespace
 
 Model open_model(const std::string& path, const Context& context, bool generic_linear) {
   const ReadOptions options{.lenient = context.lenient};

@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "eval/eval.h"
 #include "exec/forward.h"
+#include "exec/memory.h"
 #include "octavo/octavo.h"
 #include "runtime/text.h"
 
@@ -28,6 +29,12 @@ LoadedModel load_model(Model model, ThreadPool& pool, const Context& context, co
 
 // The whole text as tokens. Empty, missing or invalid UTF-8 text: an error with counts or the byte.
 std::vector<int32_t> tokenize_file(const Tokenizer& tokenizer, const std::string& path, const Context& context);
+
+// The words of --act and --kv.
+Activation activation_of(const std::string& act);
+Elem kv_elem_of(const std::string& kv);
+// What is said about a run's memory (octavo.h: plan); `program`: bytes resident without a model.
+Json to_json(const RunMemory& memory, const RunPlan& run, uint64_t program);
 
 WindowPlan to_plan(const Windows& windows);
 Json to_json(const Windows& windows);

@@ -1,17 +1,52 @@
-// plan: what quantize would do, from headers alone: bytes, memory, disk, and layers that cannot.
+// plan: what quantize would do, and what running its result (or the model as it is) takes, from headers alone: bytes, memory,
+// disk, and layers that cannot.
 #include <algorithm>
 #include <map>
 
 #include "api/quantize_request.h"
+#include "api/loaded.h"
 #include "base/error.h"
 #include "base/host_environment.h"
 #include "formats/hf_write.h"
 #include "quantize/work_plan.h"
 
 namespace octavo::api {
-Json plan(const QuantizeRequest& request, const Context& context) {
+namespace {
+
+constexpr int64_t kDefaultTokens = 4096;
+
+// Memory of a run, null where nothing can run the model.
+Json run_json(const Model& model, RunPlan run, const Context& context, const std::function<QuantScheme(const std::string&)>& scheme_of) {
+  const Activation activation = activation_of(run.act);  // wrong words are refused in any case
+  const Elem kv = kv_elem_of(run.kv);
+  if (model.generic()) return {};
+  const int64_t most = model.config().max_positions;
+  if (run.tokens == 0) run.tokens = std::min(most, kDefaultTokens);
+  if (run.batch < 1 || run.batch > 1'000'000) fail(Code::kUsage, "--batch is ", run.batch, ", allowed: 1 to 1000000");
+  if (run.tokens < 1 || run.tokens > most) fail(Code::kUsage, "--tokens is ", run.tokens, ", allowed: 1 to the model's context of ", most);
+  const RunShape shape{.activation = activation, .kv = kv, .batch = run.batch, .tokens = run.tokens, .threads = ThreadPool(context.threads).size()};
+  return to_json(run_memory(model, scheme_of, shape), run, peak_resident_bytes());
+}
+
+// The model as it is.
+Json plan_run(const Model& model, const std::string& path, const RunPlan& run, const Context& context) {
+  Json out = Json::object();
+  uint64_t bytes = 0;
+  for (const TensorInfo& tensor : model.checkpoint().tensors()) bytes += tensor.bytes;
+  out.set("model", path);
+  out.set("bytes_before", bytes);
+  out.set("run", run_json(model, run, context, [&](const std::string& module) {
+            return model.checkpoint().find(module + ".weight")->scheme;
+          }));
+  return out;
+}
+
+}  // namespace
+
+Json plan(const QuantizeRequest& request, const Context& context, const RunPlan& run) {
   const HostEnvironment environment;
   const Model model = open_model(request.model, context, request.generic_linear);
+  if (request.scheme.empty() && request.rules.empty() && request.recipe.empty()) return plan_run(model, request.model, run, context);
   refuse_quantized_input(model, request);
   const Recipe recipe = build_recipe(request, model.config().dtype);
   const Checkpoint& checkpoint = model.checkpoint();
@@ -84,8 +119,19 @@ Json plan(const QuantizeRequest& request, const Context& context) {
     out.set("disk_free", free);
     if (free < disk) problems.push_back(cat("the disk has ", free, " bytes free, the work needs ", disk));
   }
+  // A rule that cannot be carried out makes a model that cannot be run.
+  Json memory;
+  if (found.empty())
+    memory = run_json(model, run, context, [&](const std::string& module) {
+      if (const Rule* rule = work.find(module)) return rule->scheme;
+      const TensorInfo& tensor = *checkpoint.find(module + ".weight");
+      const bool kept = tensor.scheme.weight.quantized() && work.writer->reject(tensor.scheme).empty() &&
+                        work.writer->reject_shape(tensor.scheme, tensor.shape[0], tensor.shape[1]).empty();
+      return kept ? tensor.scheme : QuantScheme{.weight = {.elem = dtype}};
+    });
   out.set("problems", std::move(problems));
   out.set("layers", std::move(layers));
+  out.set("run", std::move(memory));
   return out;
 }
 

@@ -2,22 +2,15 @@
 // bounded whatever the length of a prompt; since rows depend only on the cache, chunks change no bit.
 #include "exec/forward.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "base/error.h"
+#include "exec/memory.h"
 #include "exec/workspace.h"
 
 namespace octavo {
-namespace {
-
-// Rows that go through the blocks together: few enough that what lies between two linears of a small model stays in L2 (256 instead
-// of 512 rows: SmolLM2-135M prefill by int8 5 % faster, SmolLM2-1.7B 6 %), many enough that reading the weights of a large one
-// costs little beside multiplying with them.
-constexpr int64_t kChunkRows = 256;
-constexpr int64_t kHeadRows = 128;   // logit rows handed over together
-
-}  // namespace
-
 void embed_tokens(const ModelConfig& config, const QTensor& embedding, std::span<const int32_t> tokens, float* hidden) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     const int32_t token = tokens[i];
@@ -50,6 +43,10 @@ struct Forward::Impl {
         progress({.stage = "load", .item = "", .done = static_cast<double>(done), .total = static_cast<double>(config.layers),
                   .unit = "layers"});
     };
+    // The largest weight comes first: while it is packed, it is there twice, and little else is.
+    head = pack_linear(config.tied ? embedding.weight : model.load_head().weight, pool, nullptr, activation);
+    bytes += head.bytes();
+    model.checkpoint().release_pages();
     for (int64_t layer = 0; layer < config.layers; ++layer) {
       report(layer);
       layers.push_back(std::make_unique<LayerWeights>(model.load_layer(layer)));
@@ -59,11 +56,14 @@ struct Forward::Impl {
         bytes += linear.packed.bytes();
         linear.source->weight = {};  // packed: the stored form is not needed any more
       }
+      // What reading and packing needed goes back; else it would grow with the layers, in pieces that nothing fits into.
+      model.checkpoint().release_pages();
+      malloc_trim(0);
     }
     report(config.layers);
-    head = pack_linear(model.load_head().weight, pool, nullptr, activation);
-    bytes += head.bytes();
   }
+
+  uint64_t arena() const { return work->bytes() + hidden.size() + picked.size() + logits.size(); }
 
   struct Piece {
     BatchRows batch;
@@ -156,8 +156,9 @@ Forward::Forward(const Model& model, ThreadPool& pool, const Progress& progress,
 Forward::~Forward() = default;
 
 const ModelConfig& Forward::config() const { return impl_->config; }
-uint64_t Forward::weight_bytes() const { return impl_->bytes + impl_->embedding.weight.codes.size(); }
+uint64_t Forward::weight_bytes() const { return impl_->bytes + held_bytes(impl_->embedding.weight); }
 uint64_t Forward::step_bytes() const { return impl_->bytes; }
+uint64_t Forward::arena_bytes() const { return impl_->arena(); }
 
 std::span<const float> Forward::run(std::span<const Segment> segments) {
   const int64_t vocab = impl_->config.vocab;

@@ -88,6 +88,7 @@ class Forward {
            const std::function<void(int64_t first_row, int64_t rows, const float* logits)>& sink);
   uint64_t weight_bytes() const;     // resident packed bytes
   uint64_t step_bytes() const;       // of them, those that every step reads: without the table of embeddings
+  uint64_t arena_bytes() const;      // held for rows at work, so far
 
  private:
   struct Impl;

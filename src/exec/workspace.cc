@@ -23,6 +23,14 @@ void RopeTable::grow(const std::vector<float>& inv_freq, double attention_factor
   positions_ = grown;
 }
 
+uint64_t Workspace::bytes() const {
+  uint64_t out = int8_rows.codes.size() + int8_rows.scales.size() * sizeof(float);
+  for (const Floats* floats : {&normed, &qkv, &attention, &projected, &gate_up, &activated}) out += floats->size();
+  for (const Buffer& page : temporary_pages) out += page.size();
+  for (const auto& [key, table] : tables) out += table.bytes();
+  return out;
+}
+
 const RopeRow* Workspace::rope_rows_for(const ModelConfig& config, int index, const BatchRows& batch) {
   const Rope& rope = config.ropes[static_cast<size_t>(index)];
   const auto is_long = [&](const BatchRows::Run& run) {

@@ -17,6 +17,7 @@ namespace octavo {
 class RopeTable {
  public:
   void grow(const std::vector<float>& inv_freq, double attention_factor, int64_t positions);
+  uint64_t bytes() const { return (cos_.size() + sin_.size()) * sizeof(float); }
   RopeRow row(int64_t position) const {
     return {cos_.data() + position * half_, sin_.data() + position * half_};
   }
@@ -47,6 +48,7 @@ struct Workspace {
   std::vector<PageRows> page_rows;
   std::map<std::pair<int, bool>, RopeTable> tables;  // by index into ModelConfig::ropes and "long"
 
+  uint64_t bytes() const;  // of all that is kept
   // Table rows for every row of the batch with rope number `index`.
   const RopeRow* rope_rows_for(const ModelConfig& config, int index, const BatchRows& batch);
 };

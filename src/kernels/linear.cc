@@ -140,23 +140,23 @@ constexpr LinearRow kRows[] = {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-// Zeroed memory for a packed weight. Large ones lie on huge pages where the system has them: reading a weight once per token
-// misses the TLB at each page. They are fresh mappings: zeroed by the system where packing, in parallel, touches them first.
+// Zeroed memory for a packed weight, a mapping of its own: in the heap, weights that stay would stand between what packing
+// frees, and a loaded model would hold twice what it needs. Large ones lie on huge pages where the system has them: reading a weight
+// once per token misses the TLB at each page. The system zeroes them where packing, in parallel, touches them first.
 Buffer allocate_packed(uint64_t bytes) {
-  if (bytes < 2 * kHugePage) return Buffer::allocate(bytes);
-  if (bytes > SIZE_MAX / 2) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
-  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage, whole = rounded + kHugePage;
-  void* mapping = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  constexpr size_t kPage = 4096;
+  const bool large = bytes >= 2 * kHugePage;
+  const size_t unit = large ? kHugePage : kPage, extra = large ? kHugePage : 0;
+  if (bytes > SIZE_MAX - 2 * kHugePage) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
+  const size_t rounded = (bytes + kPage - 1) / kPage * kPage;
+  void* mapping = mmap(nullptr, rounded + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) fail(Code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
-  // What lies before the first huge page and behind the last one goes back.
-  auto* begin = static_cast<std::byte*>(mapping);
-  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage) % kHugePage;
-  if (before > 0) munmap(begin, before);
-  begin += before;
-  if (before < kHugePage) munmap(begin + rounded, kHugePage - before);
-  madvise(begin, rounded, MADV_HUGEPAGE);  // a wish: without it the pages are small
-  const std::shared_ptr<const void> owner(begin, [rounded](const void* p) { munmap(const_cast<void*>(p), rounded); });
-  return Buffer::view({begin, bytes}, owner);
+  auto* data = static_cast<std::byte*>(mapping);
+  data += (unit - reinterpret_cast<uintptr_t>(data) % unit) % unit;
+  // A wish: without it the pages are small, and so are those of the rest, which would waste most of a huge one.
+  if (large) madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
+  const std::shared_ptr<const void> owner(data, [mapping, size = rounded + extra](const void*) { munmap(mapping, size); });
+  return Buffer::view({data, bytes}, owner);
 }
 
 // Act columns of a scale for kInt8Group (linear.h): with codes of i4 or i8, and with ggml blocks.

@@ -64,6 +64,21 @@ class Commands(Case):
         self.assertEqual(self.json("inspect", self.folder / "out")["bytes"], plan["bytes_after"])
         self.assertEqual(sum(layer["bytes_after"] < layer["bytes_before"] for layer in plan["layers"]), 14)
 
+    def test_plan_knows_the_memory_of_a_run(self):
+        # Of the model as it is, of what quantize would make, and of what it made.
+        run = ("--act", "int8", "--kv", "f16", "--batch", 3, "--tokens", 100)
+        plain = self.json("plan", self.model, *run)
+        self.assertNotIn("layers", plain)
+        beforehand = self.json("plan", self.model, "--scheme", "w4a16-g32", *run)["run"]
+        self.quantize(self.folder / "made", "--scheme", "w4a16-g32")
+        made = self.json("plan", self.folder / "made", *run)["run"]
+        for key in ("weights", "embedding", "kv_per_token", "kv_bytes", "arena", "batch", "tokens"):
+            self.assertEqual(made[key], beforehand[key], key)
+        self.assertLess(made["weights"], plain["run"]["weights"])
+        self.assertEqual(made["kv_bytes"], 3 * 128 * made["kv_per_token"])
+        for options in (("--tokens", 100000), ("--batch", 0), ("--kv", "q4"), ("--act", "int4")):
+            self.octavo("plan", self.model, *options, code=2)
+
     def test_quantize_eval_run_round(self):
         # Loose bounds on the mean KL divergence of this random model: a broken path gives far more at 8 bits.
         for scheme, method, bound in (("w8a16", "rtn", 0.02), ("w4a16-g32", "rtn", 3), ("w4a16-g32-asym", "gptq", 3),
@@ -181,6 +196,8 @@ class Commands(Case):
         self.assertGreater(result["weight_bytes"], 100e6)
         # 2 sequences x a page of 128 tokens x 30 layers x 3 heads x (keys and values of 64 bytes, two scales), and a line each
         self.assertEqual(result["kv_bytes"], 2 * 30 * 3 * (128 * (2 * 64 + 8) + 64))
+        self.assertEqual(result["planned"]["kv_bytes"], result["kv_bytes"])
+        self.assertLess(abs(result["peak_bytes"] / result["planned"]["total"] - 1), 0.06)
         for key in ("float_ops", "int8_ops", "read_bytes"):
             self.assertGreaterEqual(result["ceilings"][key], 0)
         self.assertGreater(run["decode_bytes_per_second"], 0)
