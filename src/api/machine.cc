@@ -110,6 +110,21 @@ Json catalogue() {
     entry.set("takes", std::move(takes));
     kernels.push_back(std::move(entry));
   }
+  // Ops with one kernel for each instruction set: the process takes that of its own.
+  for (const auto& [op, takes] : {std::pair{"attention", "f32, f16, bf16 and int8 pages"}, std::pair{"elementwise", "norms, rope, activations"},
+                                  std::pair{"quantize rows", "activations to int8"}})
+    for (const Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kScalar}) {
+      Json entry = Json::object();
+      entry.set("op", op);
+      entry.set("name", std::string(op) + " " + std::string(name(isa)));
+      entry.set("isa", name(isa));
+      entry.set("needs", "");
+      entry.set("available", isa <= cpu_isa());
+      Json list = Json::array();
+      if (isa == cpu_isa()) list.push_back(takes);
+      entry.set("takes", std::move(list));
+      kernels.push_back(std::move(entry));
+    }
   add_gpu_rows(kernels);
   out.set("kernels", std::move(kernels));
   return out;
