@@ -2,7 +2,8 @@
 """Checks the machine code of the Hopper kernels: tools/check_sass.py FILE... [--cuobjdump PATH]
 
 FILE is an object or library made by nvcc. No kernel may spill registers or use local memory; kernels with wgmma must contain
-its instructions (HGMMA for 16-bit operands, IGMMA for int8) and no slower matrix instruction. Exit code 77: no cuobjdump here.
+its instructions (HGMMA for 16-bit operands, IGMMA for int8, QGMMA for e4m3) and no slower matrix instruction; pieces that CTAs
+exchange are 16 bytes in one instruction. Exit code 77: no cuobjdump here.
 """
 import argparse
 import os
@@ -13,7 +14,8 @@ import subprocess
 import sys
 
 # Kernel name -> matrix instruction it must have, or None. Others are only checked for local memory.
-MATRIX = [("woq_tile_kernel", "HGMMA"), ("woq_stream_kernel", "HMMA"), ("woq_small_kernel", "HMMA"), ("w8a8_gemm_kernel", "IGMMA")]
+MATRIX = [("woq_tile_kernel", "HGMMA"), ("woq_stream_kernel", "HMMA"), ("woq_small_kernel", "HMMA"),
+          ("w8a8_gemm_kernel.*W8a8CodesE0E", "IGMMA"), ("w8a8_gemm_kernel.*W8a8CodesE[12]E", "QGMMA")]
 ALL_MATRIX = re.compile(r"\b(HGMMA|IGMMA|QGMMA|HMMA|IMMA)\b")
 SLOWER = {"HMMA", "IMMA"}  # where a wgmma instruction is expected
 
@@ -41,8 +43,10 @@ def check_code(text):
         name = part.split("\n", 1)[0].strip()
         if re.search(r"\b(LDL|STL)\b", part):
             problems.append(f"{name}: reads or writes local memory")
+        if narrow := re.findall(r"\b(?:LD|ST)G?\.E(?:\.64)?\.STRONG\.GPU", part):
+            problems.append(f"{name}: {len(narrow)} of the exchanges between CTAs are not of 16 bytes")
         for kernel, expected in MATRIX:
-            if kernel not in name:
+            if not re.search(kernel, name):
                 continue
             with_matrix += 1
             found = set(ALL_MATRIX.findall(part))

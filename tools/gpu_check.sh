@@ -1,6 +1,7 @@
 #!/bin/bash
 # Checks and times the Hopper kernels on a machine with an H100:
-#   tools/gpu_check.sh [check] [repeats] [huge] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench] [acext] [report]     (no word: check bench)
+#   tools/gpu_check.sh [check] [repeats] [huge] [sanitize] [bench] [sweep] [w8a8] [w8a8-sanitize] [w8a8-bench] [f8] [f8-sanitize] [f8-bench] [acext] [report]
+# (no word: check bench). Checks and sanitizers run beside one another, benchmarks alone.
 # OCTAVO_CUDA_CHECK names a built octavo_cuda_check; without it the program is built in build-gpu (cmake, ninja, nvcc).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -16,19 +17,32 @@ fi
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,power.limit --format=csv,noheader
 status=0
 [ $# -eq 0 ] && set -- check bench
+# sanitize PARTS WORD...: all four tools over the program with these words, in so many parts (racecheck is slow) on as many processors.
+sanitize() {
+  local parts=$1 log tool part
+  shift
+  log=$(mktemp -d)
+  for tool in memcheck racecheck initcheck synccheck; do
+    for ((part = 0; part < parts; ++part)); do
+      echo "compute-sanitizer --tool $tool --error-exitcode 9 '$program' $* part $part $parts >'$log/$tool-$part' 2>&1 || touch '$log/failed'"
+    done
+  done | xargs -d '\n' -P "$(nproc)" -n 1 timeout 500 sh -c
+  for part in "$log"/*-*; do echo "$(basename "$part"): $(grep 'runs, ' "$part" | tail -1) $(grep SUMMARY "$part")"; done
+  [ -e "$log/failed" ] && status=1
+  rm -r "$log"
+}
 for what in "$@"; do
   printf '\n== %s (%s s so far)\n' "$what" "$SECONDS"
   case $what in
-    check) timeout 600 "$program" check || status=1 ;;
+    check)
+      log=$(mktemp -d)
+      for part in 0 1 2 3 4 5 6 7 8; do timeout 600 "$program" check part $part 9 >"$log/$part" 2>&1 || touch "$log/failed" & done
+      wait
+      cat "$log"/[0-9]
+      [ -e "$log/failed" ] && status=1
+      rm -r "$log" ;;
     repeats | huge) timeout 120 "$program" "$what" || status=1 ;;
-    sanitize)
-      for tool in memcheck racecheck initcheck synccheck; do
-        echo "-- $tool"
-        for part in 0 1 2 3 4 5 6 7 8 9; do  # a few schemes at a time: racecheck is slow
-          timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" check quick part $part 10 2>&1 | tail -4
-          [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
-        done
-      done ;;
+    sanitize) sanitize 10 check quick ;;
     sweep)
       timeout 200 "$program" bench w4a16-g128 sweep || status=1
       timeout 200 "$program" bench w8a16 sweep || status=1 ;;
@@ -41,12 +55,7 @@ for what in "$@"; do
         timeout 100 "$program" bench $scheme shape=1280x4544,13696x4096 m=1,2,8,9,16,17,32,33,64,65,128,129,256,257,512 || status=1
       done ;;
     w8a8) timeout 240 "$program" w8a8 check huge || status=1 ;;
-    w8a8-sanitize)
-      for tool in memcheck racecheck initcheck synccheck; do
-        echo "-- $tool"
-        timeout 120 compute-sanitizer --tool "$tool" --error-exitcode 9 "$program" w8a8 check quick 2>&1 | tail -8
-        [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
-      done ;;
+    w8a8-sanitize) sanitize 1 w8a8 check quick ;;
     w8a8-bench)
       timeout 200 "$program" w8a8 bench rival || status=1
       timeout 100 "$program" w8a8 bench early || status=1
@@ -62,6 +71,16 @@ for what in "$@"; do
       timeout 60 "$program" acext check || status=1
       timeout 60 "$program" acext bench || status=1 ;;
     report) python3 tools/gpu_report.py --run "$program" || status=1 ;;  # docs/gpu-report.json, in less than 200 s
+    f8) timeout 240 "$program" f8 check huge || status=1 ;;
+    f8-sanitize) sanitize 1 f8 check quick ;;
+    f8-bench)
+      for kind in e4m3 e4m3-blocks; do
+        timeout 200 "$program" w8a8 bench $kind fast rival || status=1
+        timeout 100 "$program" w8a8 bench $kind fast early || status=1
+        timeout 100 "$program" w8a8 bench $kind fast any-sums || status=1
+      done
+      timeout 200 "$program" w8a8 bench e4m3 fast-sums fast rival || status=1
+      timeout 100 "$program" w8a8 bench e4m3 neighbours || status=1 ;;
     *) echo "unknown word $what"; exit 2 ;;
   esac
 done

@@ -33,6 +33,7 @@ CHECKS = [
     *[(["woq"], ["check", "part", str(part), "9"], 150) for part in range(9)],
     (["woq"], ["repeats"], 100),
     (["w8a8"], ["w8a8", "check"], 150),
+    (["w8a8"], ["f8", "check"], 150),
     (["acext"], ["acext", "check"], 150),
 ]
 BENCHES = [

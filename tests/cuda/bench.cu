@@ -26,7 +26,7 @@ struct Bench {
   Bench(const QuantScheme& scheme, bool is_bf16, int64_t n, int64_t k, int64_t most)
       : layout(woq_layout(scheme, n, k)), bf16(is_bf16), copies(copies_out_of_l2(static_cast<double>(layout.bytes))),
         packed((layout.bytes + 127) / 128 * 128 * static_cast<size_t>(copies)), x(static_cast<size_t>(most * k * 2)), y(static_cast<size_t>(most * n * 2)), workspace(32 << 20) {
-    CUDA_CHECK(cudaMemset(workspace.as(), 0xff, workspace.size()));
+    CUDA_CHECK(cudaMemset(workspace.as(), 0xa5, workspace.size()));
     // Random codes; real scales, packed on the GPU from random row-major codes.
     QTensor shape;
     shape.scheme = scheme;

@@ -10,11 +10,13 @@
 
 #include "base/error.h"
 #include "cuda/harness.cuh"
+#include "kernels/cuda/woq_schedule.h"
 #include "kernels/oracle.h"
 
 namespace octavo::cuda::testing {
 namespace {
 
+constexpr uint64_t kBehind = 4096;  // bytes behind a workspace that must stay untouched
 constexpr int64_t kPad = 8;  // columns of y behind the n real ones: must stay untouched
 
 __device__ double value_of(uint16_t bits, bool bf16) {
@@ -98,6 +100,8 @@ void run_plan(const Case& c, const WoqPlan& plan, bool with_bias, int repeats, T
                              .workspace = c.workspace->as()};
   CUDA_CHECK(cudaMemset(c.y->as(), 0xff, bytes));
   const uint64_t space = woq_workspace_bytes(c.problem, plan);
+  const int poison = (0xff5a00a5 >> (8 * (totals.runs % 4))) & 255;
+  CUDA_CHECK(cudaMemset(c.workspace->as(), poison, space + kBehind));
   woq_run(c.problem, plan, operands, nullptr);
   CUDA_CHECK(cudaMemset(c.verdict->as(), 0, sizeof(Verdict)));
   const double roundings = 17.0 * static_cast<double>((k + 15) / 16) + static_cast<double>(4 * (k / 32) + 2 + plan.cluster * plan.k_warps + (space == 0 ? 0 : plan.ctas));
@@ -109,13 +113,16 @@ void run_plan(const Case& c, const WoqPlan& plan, bool with_bias, int repeats, T
   ++totals.runs;
   totals.worst = std::max(totals.worst, verdict.worst);
   bool failed = verdict.wrong != 0;
-  // The run has left the workspace as it was, and nothing behind it.
-  std::vector<uint32_t> after((std::min<size_t>(space, 1 << 18) + 4096) / 4);
+  // The run has left nothing in the workspace that the next one would take for its own, and written nothing behind it.
+  std::vector<uint32_t> after((space + kBehind) / 4);
   CUDA_CHECK(cudaMemcpy(after.data(), c.workspace->as(), after.size() * 4, cudaMemcpyDeviceToHost));
-  if (std::any_of(after.begin(), after.end(), [](uint32_t word) { return word != 0xffffffffu; })) {
-    failed = true;
-    std::printf("FAILED %s m=%lld %s: the workspace is not as it was\n", c.name.c_str(), static_cast<long long>(m), plan.describe().c_str());
-  }
+  for (size_t word = 0; word < after.size(); ++word)
+    if (word < space / 4 ? word % 4 == 3 && after[word] == kArrived : after[word] != static_cast<uint32_t>(poison) * 0x01010101u) {
+      failed = true;
+      std::printf("FAILED %s m=%lld %s: word %zu of the workspace of %llu bytes is %08x\n", c.name.c_str(), static_cast<long long>(m), plan.describe().c_str(), word,
+                  static_cast<unsigned long long>(space), after[word]);
+      break;
+    }
   if (failed && totals.failed < 20)
     std::printf("FAILED %s m=%lld %s%s: %llu wrong, first token %lld row %lld, worst error %.3g of the bound\n", c.name.c_str(),
                 static_cast<long long>(m), plan.describe().c_str(), with_bias ? " bias" : "", verdict.wrong,
@@ -195,7 +202,6 @@ void check_weight(const std::string& scheme_name, bool bf16, bool exact, int64_t
   const DeviceBytes dx = upload(x.data(), x.size() * 2), dbias = upload(bias.data(), bias.size() * 2);
   const auto y_bytes = static_cast<size_t>(most * (n + kPad) * 2);
   const DeviceBytes y(y_bytes), again(y_bytes), verdict(sizeof(Verdict)), workspace(32 << 20);
-  CUDA_CHECK(cudaMemset(workspace.as(), 0xff, workspace.size()));
   for (const int64_t m : ms) {
     const Case c{.problem = {.layout = layout, .bf16 = bf16, .m = m}, .packed = &device, .w = &w64, .x = &dx, .bias = &dbias, .y = &y, .again = &again,
                  .verdict = &verdict, .workspace = &workspace, .name = cat(scheme_name, bf16 ? " bf16 " : " f16 ", n, "x", k, exact ? " exact" : " random"), .exact = exact};

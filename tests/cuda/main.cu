@@ -25,13 +25,14 @@ int main(int argc, char** argv) {
     if (arguments.size() > 1 && arguments[0] == "acext" && arguments[1] == "check") return run_acext_checks(arguments.size() > 2 && arguments[2] == "quick");
     if (arguments.size() > 1 && arguments[0] == "acext" && arguments[1] == "bench") return run_acext_bench();
     if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "check") return run_w8a8_checks({arguments.begin() + 2, arguments.end()});
+    if (arguments.size() > 1 && arguments[0] == "f8" && arguments[1] == "check") return run_f8_checks({arguments.begin() + 2, arguments.end()});
     if (arguments.size() > 1 && arguments[0] == "w8a8" && arguments[1] == "bench") return run_w8a8_bench({arguments.begin() + 2, arguments.end()});
   } catch (const octavo::Error& error) {
     std::fprintf(stderr, "%s, at %s\n", error.what(), current.c_str());
     return 1;
   }
   std::fprintf(stderr, "octavo_cuda_check check [quick] [small | tile] [part I N] | repeats | huge |\n  bench [scheme] [f16] [sweep] [alone] [rival] [top=N] [m=M,...] [shape=NxK,...] [csv=FILE] |\n"
-                       "  w8a8 check [quick] [gemm] [huge] | w8a8 bench [early] [row-major] [rival] [fast] [sweep=FILE] [neighbours] [quantize] |\n"
+                       "  w8a8 check [quick] [gemm] [huge] | f8 check [quick] [huge] |\n  w8a8 bench [e4m3 | e4m3-blocks | e4m3 fast-sums] [early] [row-major] [any-sums] [rival] [fast] [sweep=FILE] [neighbours] [quantize] |\n"
                        "  acext check [quick] | acext bench | sources | toolkit\n");
   return 2;
 }

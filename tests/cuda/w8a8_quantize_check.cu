@@ -105,7 +105,7 @@ std::string judge_row(const ActProblem& p, const std::vector<double>& v, const u
 
 void check(const Data& d, ActProblem p, const std::function<void(bool, const std::string&)>& report) {
   p.m = d.m, p.k = d.k, p.bf16 = d.bf16;
-  const int64_t ldq = d.k + kPad, scales = p.per_token ? d.m : 1;
+  const int64_t ldq = d.k + kPad, groups = p.groups ? (d.k + 127) / 128 : 1, lds = d.m + 3, scales = p.groups ? groups * lds : p.per_token ? d.m : 1;
   const DeviceBytes codes(static_cast<size_t>((d.m + 1) * ldq)), dscales(static_cast<size_t>(scales * 4)), dzeros(static_cast<size_t>(scales * 4)), workspace(act_workspace_bytes(p) + 16);
   const float given_scale = p.code == ActCode::kE4M3 ? 0.01f : 0.03f;
   const int32_t given_zero = p.zero_points ? -37 : 0;
@@ -122,14 +122,14 @@ void check(const Data& d, ActProblem p, const std::function<void(bool, const std
       CUDA_CHECK(cudaMemcpy(dzeros.as(), &given_zero, 4, cudaMemcpyHostToDevice));
     }
     act_quantize(p, {.x = d.dx.as(), .ldx = d.ldx, .up = d.dup.as(), .weight = d.dweight.as(), .codes = codes.as(), .ldq = ldq, .scales = dscales.as<float>(),
-                     .zeros = dzeros.as<int32_t>(), .workspace = workspace.as()}, nullptr);
+                     .lds = lds, .zeros = dzeros.as<int32_t>(), .workspace = workspace.as()}, nullptr);
     result.resize(codes.size());
     CUDA_CHECK(cudaMemcpy(result.data(), codes.as(), codes.size(), cudaMemcpyDeviceToHost));
     CUDA_CHECK(cudaMemcpy(scale.data(), dscales.as(), scale.size() * 4, cudaMemcpyDeviceToHost));
     CUDA_CHECK(cudaMemcpy(zero.data(), dzeros.as(), zero.size() * 4, cudaMemcpyDeviceToHost));
   }
   const std::string name = cat("quantize ", d.m, "x", d.k, d.bf16 ? " bf16" : " f16", p.source == ActSource::kPlain ? "" : p.source == ActSource::kRmsNorm ? " rms norm" : " silu mul",
-                               p.code == ActCode::kInt8 ? " int8" : " e4m3", p.per_token ? " token" : " tensor", p.dynamic ? "" : " static", p.zero_points ? " zeros" : "");
+                               p.code == ActCode::kInt8 ? " int8" : " e4m3", p.groups ? " 1x128" : p.per_token ? " token" : " tensor", p.dynamic ? "" : " static", p.zero_points ? " zeros" : "");
   report(out[0] != out[1], name + ": two runs differ");
   const bool exact = p.source == ActSource::kPlain;
   std::string wrong;
@@ -141,6 +141,14 @@ void check(const Data& d, ActProblem p, const std::function<void(bool, const std
   for (int64_t row = 0; row < d.m && wrong.empty(); ++row) {
     const std::vector<double> v = values(d, row, p.source, p.eps);
     for (const double value : v) finite = finite && std::isfinite(value), low = std::min(low, value), high = std::max(high, value);
+    if (p.groups) {
+      for (int64_t group = 0; group < groups && wrong.empty(); ++group) {
+        const std::vector<double> part(v.begin() + group * 128, v.begin() + std::min(d.k, group * 128 + 128));
+        wrong = judge_row(p, part, out[0].data() + row * ldq + group * 128, scale[static_cast<size_t>(group * lds + row)], 0, exact, true);
+        if (!wrong.empty()) wrong = cat("row ", row, " group ", group, ": ", wrong);
+      }
+      continue;
+    }
     const auto at = static_cast<size_t>(p.per_token ? row : 0);
     if (!p.per_token && !(std::isfinite(scale[0]))) continue;
     bool row_finite = true;
@@ -160,12 +168,14 @@ void check(const Data& d, ActProblem p, const std::function<void(bool, const std
     for (size_t i = 0; i < x.size(); ++i) x[i] = from_bits(d.x[i], d.bf16);
     ThreadPool pool;
     QuantizedRows rows;
-    quantize_rows(x.data(), d.m, d.k, d.ldx, 0, pool, &rows);
+    quantize_rows(x.data(), d.m, d.k, d.ldx, p.groups ? 128 : 0, pool, &rows);
     bool same = true;
     for (int64_t row = 0; row < d.m; ++row) {
       same = same && std::memcmp(rows.codes.data() + row * d.k, out[0].data() + row * ldq, static_cast<size_t>(d.k)) == 0;
-      const float a = rows.scales[static_cast<size_t>(row)], b = scale[static_cast<size_t>(row)];
-      same = same && (a == b || (std::isnan(a) && std::isnan(b)));
+      for (int64_t group = 0; group < groups; ++group) {
+        const float a = rows.scales[static_cast<size_t>(row * groups + group)], b = scale[static_cast<size_t>(p.groups ? group * lds + row : row)];
+        same = same && (a == b || (std::isnan(a) && std::isnan(b)));
+      }
     }
     report(!same, name + ": codes or scales differ from the CPU's");
   }
@@ -180,10 +190,12 @@ void check_quantization(bool quick, const std::function<void(bool failed, const 
       for (const bool special : {false, true}) {
         const Data data = make_data(m, k, bf16, special);
         for (const ActSource source : {ActSource::kPlain, ActSource::kRmsNorm, ActSource::kSiluMul})
-          for (const ActCode code : {ActCode::kInt8, ActCode::kE4M3})
+          for (const ActCode code : {ActCode::kInt8, ActCode::kE4M3}) {
+            check(data, {.source = source, .code = code, .groups = true}, report);
             for (int kind = 0; kind < 3; ++kind)
               for (const bool zeros : {false, true})
                 if (!zeros || code == ActCode::kInt8) check(data, {.source = source, .code = code, .per_token = kind == 0, .dynamic = kind != 2, .zero_points = zeros}, report);
+          }
       }
 }
 

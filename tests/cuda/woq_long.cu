@@ -85,7 +85,7 @@ int run_repeats() {
     const int64_t most = 200;
     const DeviceBytes x(static_cast<size_t>(most * k * 2)), y(static_cast<size_t>(most * n * 2)), again(y.size()), different(8), workspace(32 << 20);
     fill_small<<<1024, 256>>>(x.as<uint16_t>(), most * k, 5);
-    CUDA_CHECK(cudaMemset(workspace.as(), 0xff, workspace.size()));
+    CUDA_CHECK(cudaMemset(workspace.as(), 0xa5, workspace.size()));
     CUDA_CHECK(cudaMemset(different.as(), 0, 8));
     CUDA_CHECK(cudaDeviceSynchronize());
     std::vector<std::pair<int64_t, WoqPlan>> plans;
@@ -144,7 +144,7 @@ int run_huge() {
     fill_small<<<1024, 256>>>(x.as<uint16_t>(), s.m * s.k, 13);
     CUDA_CHECK(cudaMemset(y.as(), 0xff, y.size()));
     CUDA_CHECK(cudaMemset(wrong.as(), 0, 8));
-    CUDA_CHECK(cudaMemset(workspace.as(), 0xff, workspace.size()));
+    CUDA_CHECK(cudaMemset(workspace.as(), 0xa5, workspace.size()));
     woq_pack_gpu(scheme, s.n, s.k, codes.as(), dscale.as<float>(), nullptr, packed.as(), nullptr);
     woq_run(problem, plan, {.packed = packed.as(), .x = x.as(), .bias = nullptr, .y = y.as(), .ldx = s.k, .ldy = s.n, .workspace = workspace.as()}, nullptr);
     const int samples = 1 << 18;

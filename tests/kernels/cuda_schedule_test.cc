@@ -1,8 +1,11 @@
 // How the Hopper kernels deal out tiles: every chunk of every tile once, and no CTA waits for a later one.
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
 #include <vector>
 
+#include "base/half.h"
 #include "kernels/cuda/woq_schedule.h"
 
 namespace octavo::cuda {
@@ -23,6 +26,16 @@ std::vector<Segment> segments(const Args& args, int grid, int cta) {
     EXPECT_EQ(walk.chunks_left(args, grid), chunks - sum);
   }
   return out;
+}
+
+TEST(WoqSchedule, MarksPiecesWithWhatNoSumAndNoFillIs) {
+  EXPECT_TRUE(std::isnan(std::bit_cast<float>(kArrived)));
+  for (const uint32_t half : {kArrived & 0xffff, kArrived >> 16}) {
+    EXPECT_TRUE(std::isnan(f16_to_f32(static_cast<uint16_t>(half))));
+    EXPECT_TRUE(std::isnan(bf16_to_f32(static_cast<uint16_t>(half))));
+  }
+  for (uint32_t byte = 0; byte < 256; ++byte) EXPECT_NE(kArrived, byte * 0x01010101u);
+  for (const int floats : {1, 3, 4, 8, 16, 128}) EXPECT_TRUE(tile_pieces(floats) * 3 >= floats && tile_pieces(floats) * 3 < floats + 3);
 }
 
 TEST(WoqSchedule, SplitsTheTilesThatDoNotFillARound) {

@@ -65,6 +65,54 @@ TEST(W8a8Pack, WritesSumsAndZerosBehindK) {
   }
 }
 
+TEST(W8a8Pack, PacksE4M3WithScalesOfRowsAndOfBlocks) {
+  ThreadPool pool(2);
+  Rng rng(5);
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{8, 8}, {136, 520}, {264, 128}}) {
+    std::vector<std::byte> codes(static_cast<size_t>(n * k)), back(codes.size());
+    for (std::byte& code : codes) code = static_cast<std::byte>(rng());
+    for (const W8a8Codes kind : {W8a8Codes::kE4M3, W8a8Codes::kE4M3Blocks}) {
+      const W8a8Layout layout = w8a8_layout(n, k, kind);
+      const bool blocks = kind == W8a8Codes::kE4M3Blocks;
+      std::vector<float> scales(static_cast<size_t>(blocks ? (n + 127) / 128 * ((k + 127) / 128) : n)), scales_back(scales.size());
+      EXPECT_EQ(layout.sums_at - layout.scales_at, scales.size() * 4);
+      EXPECT_EQ(layout.bytes, layout.sums_at + (blocks ? 0 : 4 * static_cast<uint64_t>(n)));
+      for (float& scale : scales) scale = static_cast<float>(rng() % 1000) * 0.001f;
+      std::vector<std::byte> packed(layout.bytes, std::byte{0xa5});
+      w8a8_pack_codes(layout, codes.data(), scales.data(), false, packed.data(), pool);
+      EXPECT_EQ(packed[layout.block((n - 1) / 8, (k - 1) / 128) + static_cast<uint64_t>(block_place(static_cast<int>((n - 1) % 8), static_cast<int>((k - 1) % 128)))], codes.back());
+      w8a8_unpack_codes(layout, packed.data(), back.data(), scales_back.data(), pool);
+      EXPECT_EQ(codes, back) << n << "x" << k;
+      EXPECT_EQ(scales, scales_back) << n << "x" << k;
+    }
+    // The same blocks as int8: where codes lie does not depend on what they mean.
+    const W8a8Layout int8 = w8a8_layout(n, k), e4m3 = w8a8_layout(n, k, W8a8Codes::kE4M3);
+    std::vector<std::byte> a(int8.bytes), b(e4m3.bytes);
+    const float one = 1.0f;
+    w8a8_pack_codes(int8, codes.data(), &one, true, a.data(), pool);
+    w8a8_pack_codes(e4m3, codes.data(), &one, true, b.data(), pool);
+    EXPECT_TRUE(std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(int8.sums_at), b.begin()));
+  }
+}
+
+TEST(W8a8Choose, E4M3SplitsKOnlyWhereBitsMayDependOnThePlan) {
+  bool splits = false;
+  for (const W8a8Codes codes : {W8a8Codes::kE4M3, W8a8Codes::kE4M3Blocks})
+    for (const int64_t n : {8, 24, 1280, 4096, 13696, 152064})
+      for (const int64_t k : {8, 136, 1000, 4544, 11008, 131064})
+        for (const int64_t m : {1, 8, 9, 16, 17, 33, 64, 65, 129, 200, 257, 1000, 4096, 65536})
+          for (const bool invariant : {true, false}) {
+            const W8a8Problem problem{.layout = w8a8_layout(n, k, codes), .m = m, .fast_sums = codes == W8a8Codes::kE4M3 && k % 16 == 0, .batch_invariant = invariant};
+            const W8a8Plan plan = w8a8_choose(problem);
+            ASSERT_TRUE(w8a8_fits(problem, plan)) << n << " " << k << " " << m << " " << plan.describe();
+            ASSERT_TRUE(!invariant || plan.splits == 1) << n << " " << k << " " << m;
+            splits = splits || plan.splits > 1;
+          }
+  EXPECT_TRUE(splits);
+  EXPECT_FALSE(w8a8_fits({.layout = w8a8_layout(4096, 4096, W8a8Codes::kE4M3), .m = 8}, {.tokens = 8, .row_tiles = 32, .depth = 2}));    // four chunks at once
+  EXPECT_FALSE(w8a8_fits({.layout = w8a8_layout(4096, 4096, W8a8Codes::kE4M3), .m = 300}, {.tokens = 256, .row_tiles = 32, .depth = 1}));  // no such kernel
+}
+
 TEST(W8a8Layout, RefusesWithAReason) {
   EXPECT_EQ(w8a8_reject(parse_scheme("w8a8"), 64, 256), "");
   EXPECT_NE(w8a8_reject(parse_scheme("w8a8"), 63, 256).find("multiples of 8"), std::string::npos);

@@ -28,7 +28,7 @@ double cost(const W8a8Problem& problem, const W8a8Plan& plan) {
   const double chunk_bytes = strips * kBlockBytes + plan.tokens * kBlockCols;
   // A chunk in cycles: 64 x tokens x 32 products take tokens / 2 on the matrix unit; shared memory is written once and read
   // for each product.
-  const double products = 4.0 * groups * std::max(plan.tokens / 2.0, 25.3);
+  const double products = 4.0 * groups * std::max(plan.tokens / 2.0, 25.3) * (adds_chunks(problem) ? 1.06 : 1.0);
   const double shared = (4.0 * groups * (2048 + plan.tokens * 32) + chunk_bytes) / 112;
   const double matrix = waves * chunks * std::max(products, shared) / 1750;
   const double one_sm = waves * chunks * chunk_bytes / 90e3;
@@ -43,15 +43,16 @@ double cost(const W8a8Problem& problem, const W8a8Plan& plan) {
 // w and x); a ring of half of the shared memory is enough, except to have much in flight before the kernel in front has ended.
 bool fill_shared(const W8a8Problem& problem, W8a8Plan& plan) {
   const int strips = divide_up(problem.layout.strips, plan.row_tiles), in_split = problem.layout.chunks / plan.splits;
+  const int fewest = adds_chunks(problem) ? chunks_at_once(plan.tokens) : 1;
   const auto good = [&](int depth) {
     return depth <= 8 && depth <= in_split && (plan.tokens <= 32 ? depth * strips <= (problem.early_weights ? 24 : 16) : depth * (strips + plan.tokens / 8) <= 48);
   };
-  for (plan.depth = 1; plan.tokens <= kDeepTokens && good(plan.depth * 2);) plan.depth *= 2;
+  for (plan.depth = fewest; plan.tokens <= kDeepTokens && good(plan.depth * 2);) plan.depth *= 2;
   const bool small = plan.tokens <= 32 && (!problem.early_weights || strips * in_split <= 160);
   for (;; plan.depth /= 2) {
     for (plan.stages = 16; plan.stages > 4 && (!w8a8_fits(problem, plan) || (small && w8a8_shared(problem, plan).bytes > kSmallShared));) --plan.stages;
     while (plan.stages > 2 && !w8a8_fits(problem, plan)) --plan.stages;
-    if (plan.stages >= 4 || plan.depth == 1) return w8a8_fits(problem, plan);
+    if (plan.stages >= 4 || plan.depth == fewest) return w8a8_fits(problem, plan);
   }
 }
 
@@ -62,6 +63,7 @@ std::string W8a8Plan::describe() const {
 }
 
 W8a8Shared w8a8_shared(const W8a8Problem& problem, const W8a8Plan& plan) {
+  const bool blocks = problem.layout.codes == W8a8Codes::kE4M3Blocks;
   W8a8Shared out;
   out.strips = divide_up(problem.layout.strips, plan.row_tiles);
   const int groups = out.strips > kStripsInTile / 2 ? 2 : 1, x_bytes = plan.depth * plan.tokens * kBlockCols;
@@ -71,7 +73,10 @@ W8a8Shared w8a8_shared(const W8a8Problem& problem, const W8a8Plan& plan) {
   const int ring = std::max({plan.stages * out.stage_bytes, read_end, plan.splits > 1 ? groups * plan.tokens * 256 : 0});
   out.staging_at = ring;
   out.factors_at = ring + (plan.tokens >= 16 ? staging_buffers(plan.tokens) * staged_tokens(plan.tokens) * 128 * groups : 0);
-  out.barriers_at = out.factors_at + groups * factor_bytes(plan.tokens);
+  out.x_scales_at = out.factors_at + groups * (blocks ? padded_chunks(problem.layout.chunks) * 8 : factor_bytes(plan.tokens));
+  if (blocks) out.x_scales_at = (out.x_scales_at + 127) / 128 * 128;
+  out.x_scales_bytes = blocks ? plan.depth * plan.tokens * 4 : 0;
+  out.barriers_at = out.x_scales_at + plan.stages * out.x_scales_bytes;
   out.bytes = out.barriers_at + plan.stages * 16;
   return out;
 }
@@ -80,6 +85,9 @@ bool w8a8_fits(const W8a8Problem& problem, const W8a8Plan& plan) {
   const W8a8Layout& layout = problem.layout;
   const auto power_up_to = [](int value, int most) { return value > 0 && value <= most && (value & (value - 1)) == 0; };
   if (std::find(kTokenTiles.begin(), kTokenTiles.end(), plan.tokens) == kTokenTiles.end()) return false;
+  const bool e4m3 = layout.codes != W8a8Codes::kInt8;
+  if (e4m3 && plan.tokens == 96) return false;
+  if (adds_chunks(problem) && (plan.tokens == 256 || plan.depth % chunks_at_once(plan.tokens) != 0)) return false;
   if (!power_up_to(plan.share, 4) || !power_up_to(plan.splits, 8) || plan.share * plan.splits > 8 || plan.tokens / 8 % plan.share != 0) return false;
   if (!power_up_to(plan.depth, plan.tokens > kDeepTokens ? 1 : 8) || plan.stages < 2 || plan.stages > 32 || plan.clusters < 1) return false;
   if (plan.row_tiles < 1 || plan.row_tiles % plan.share != 0 || divide_up(layout.strips, plan.row_tiles) > kStripsInTile) return false;
@@ -97,6 +105,7 @@ W8a8Plan w8a8_choose(const W8a8Problem& problem) {
     if (token_tiles > 1 && (problem.m <= 128 || tokens <= 64 || (tokens < 192 && token_tiles > 8))) continue;  // w would be read too often
     for (const int share : {1, 2, 4})
       for (const int splits : {1, 2, 4, 8}) {
+        if (splits > 1 && problem.batch_invariant && problem.layout.codes != W8a8Codes::kInt8) break;
         const int at_a_time = slots(share * splits);
         for (int waves = 0; waves <= 4; ++waves) {  // 0: full tiles; else as many row tiles as that many waves hold
           const int groups = waves == 0 ? divide_up(fewest, share) : at_a_time * waves / token_tiles;

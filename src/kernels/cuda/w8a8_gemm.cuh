@@ -1,4 +1,5 @@
-// W8A8 linear: y^T = w x^T with wgmma in int8, w as the operand of 64 rows and tokens as its columns, both in shared memory.
+// W8A8 linear: y^T = w x^T with wgmma in int8 or e4m3, w as the operand of 64 rows and tokens as its columns, both in shared
+// memory.
 //
 // A tile is up to 16 strips (128 rows of w) x kTokens rows of x. One producer thread keeps a ring of stages full, with one
 // tensor copy for w and one for x in a stage of `depth` chunks of 128 columns (a copy costs its thread about 100 cycles: many
@@ -7,9 +8,13 @@
 // their sums are dropped. CTAs of a cluster that work on neighbouring row tiles load a share of x each and send it to all of
 // them; CTAs that split k add their int32 sums through distributed shared memory, where any order gives the same bits.
 // The end of a tile: sums to float, scales and bias, 16-bit results transposed through shared memory to rows of y.
-// Bounds: few tokens, the bytes of w; many, the matrix unit.
+// Sums of e4m3, unless they are to be fast, leave the matrix unit after each chunk and are added in f32, with the scales of blocks if there are any; the other
+// warpgroup multiplies meanwhile. Bounds: few tokens, the bytes of w; many, the matrix unit.
 #pragma once
+#include <type_traits>
+
 #include "kernels/cuda/device/ptx_tiles.cuh"
+#include "kernels/cuda/device/wgmma_f8.cuh"
 #include "kernels/cuda/device/wgmma_s8.cuh"
 #include "kernels/cuda/w8a8_shared.h"
 
@@ -34,11 +39,15 @@ struct GemmArgs {
   int32_t whole_chunks;      // k is a multiple of 128: maps of rows have chunks as their third dimension
   int32_t early;             // weights before the kernel in front has ended
   uint32_t staging_at, factors_at, barriers_at;  // offsets in shared memory; the ring is at 0
+  // Blocks of scales: those of x come with each stage, those of w lie in a table [2][padded] of each warpgroup, in place of the
+  // factors of tokens.
+  uint32_t x_scales_at, x_scales_bytes;
+  int32_t padded, scale_rows;
 };
 
 // Two consumer warpgroups and the producer's warp; where registers are moved from the producer to the consumers, its warpgroup.
 constexpr int gemm_threads(int tokens) { return tokens > 128 ? 384 : 288; }
-constexpr int kStartBarrier = 4;  // named barriers: 1, 2 of a warpgroup, 3 of both
+constexpr int kStartBarrier = 4, kTurnBarrier = 5;  // named barriers: 1, 2 of a warpgroup, 3 of both, 5, 6 the turn of a warpgroup
 
 extern __shared__ __align__(1024) uint8_t gemm_memory[];
 
@@ -47,9 +56,15 @@ struct Tile {
   int token;
 };
 
+__device__ __forceinline__ float in_float(int32_t sum) { return __int2float_rn(sum); }
+__device__ __forceinline__ float in_float(float sum) { return sum; }
+__device__ __forceinline__ int32_t bits_of(int32_t sum) { return sum; }
+__device__ __forceinline__ int32_t bits_of(float sum) { return __float_as_int(sum); }
+
 // From the sums of a thread to y. Register 4 b + 2 h + e: row + 8 h, token 8 b + 2 (lane % 4) + e.
-template <int kTokens>
+template <int kTokens, W8a8Codes kCodes>
 struct EndOfTile {
+  using Sum = std::conditional_t<kCodes == W8a8Codes::kInt8, int32_t, float>;
   const GemmArgs& args;
   Tile tile;
   float w_scale[2], bias[2];
@@ -63,37 +78,47 @@ struct EndOfTile {
   static constexpr int kSlabTokens = staged_tokens(kTokens), kSlabSums = kSlabTokens / 2, kBuffers = staging_buffers(kTokens);
 
   // The sums of a slab over all parts of k, less zero points.
-  __device__ __forceinline__ void complete(int32_t (&part)[kSlabSums], int slab) const {
+  __device__ __forceinline__ void complete(Sum (&part)[kSlabSums], int slab) const {
     for (int other = 0; other < args.splits; ++other) {
       if (other == split) continue;
       const uint32_t from = ptx::in_cta(dump, static_cast<uint32_t>(other * args.share + peer));
 #pragma unroll
       for (int i = 0; i < kSlabSums; i += 4) {
         const int4 v = ptx::load_cluster_int4(from + static_cast<uint32_t>(slab * kSlabSums + i) * 512);
-        part[i] += v.x, part[i + 1] += v.y, part[i + 2] += v.z, part[i + 3] += v.w;
+        if constexpr (kCodes == W8a8Codes::kInt8)
+          part[i] += v.x, part[i + 1] += v.y, part[i + 2] += v.z, part[i + 3] += v.w;
+        else
+          part[i] += __int_as_float(v.x), part[i + 1] += __int_as_float(v.y), part[i + 2] += __int_as_float(v.z), part[i + 3] += __int_as_float(v.w);
       }
     }
-    if (args.x_zeros == nullptr) return;
+    if constexpr (kCodes == W8a8Codes::kInt8) {
+      if (args.x_zeros == nullptr) return;
 #pragma unroll
-    for (int block = 0; block < kSlabSums / 4; ++block) {
-      const char2 zero = *reinterpret_cast<const char2*>(factors + 4 * kTokens + slab * kSlabTokens + block * 8 + (threadIdx.x % 4) * 2);
+      for (int block = 0; block < kSlabSums / 4; ++block) {
+        const char2 zero = *reinterpret_cast<const char2*>(factors + 4 * kTokens + slab * kSlabTokens + block * 8 + (threadIdx.x % 4) * 2);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) part[4 * block + i] -= ((i & 1) ? zero.y : zero.x) * w_sum[i >> 1];
+        for (int i = 0; i < 4; ++i) part[4 * block + i] -= ((i & 1) ? zero.y : zero.x) * w_sum[i >> 1];
+      }
     }
   }
   // The four values of a block of 8 tokens.
   template <bool kBias>
-  __device__ __forceinline__ void scaled(float (&value)[4], const int32_t* part, int token) const {
+  __device__ __forceinline__ void scaled(float (&value)[4], const Sum* part, int token) const {
+    if constexpr (kCodes == W8a8Codes::kE4M3Blocks) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) value[i] = kBias ? __fadd_rn(part[i], bias[i >> 1]) : part[i];
+      return;
+    }
     const float2 scale = *reinterpret_cast<const float2*>(factors + 4 * (token + (threadIdx.x % 4) * 2));
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      value[i] = __fmul_rn(__fmul_rn(__int2float_rn(part[i]), w_scale[i >> 1]), (i & 1) ? scale.y : scale.x);
+      value[i] = __fmul_rn(__fmul_rn(in_float(part[i]), w_scale[i >> 1]), (i & 1) ? scale.y : scale.x);
       if constexpr (kBias) value[i] = __fadd_rn(value[i], bias[i >> 1]);
     }
   }
   // Straight from the registers: 4-byte results, of which eight lanes write 32 bytes of a row of y, and few 16-bit ones.
   template <W8a8Output kOutput, bool kBias>
-  __device__ __forceinline__ void write(const int32_t (&part)[kSlabSums], int slab) const {
+  __device__ __forceinline__ void write(const Sum (&part)[kSlabSums], int slab) const {
 #pragma unroll
     for (int block = 0; block < kSlabSums / 4; ++block) {
       const int token0 = slab * kSlabTokens + block * 8;
@@ -104,7 +129,7 @@ struct EndOfTile {
         const int token = tile.token + token0 + static_cast<int>(threadIdx.x % 4) * 2 + (i & 1), half = i >> 1;
         if (!live[half] || token >= args.m) continue;
         const int64_t at = token * args.ldy + row + 8 * half;
-        if constexpr (kOutput == W8a8Output::kI32) static_cast<int32_t*>(args.y)[at] = part[4 * block + i];
+        if constexpr (kOutput == W8a8Output::kI32) static_cast<int32_t*>(args.y)[at] = bits_of(part[4 * block + i]);
         if constexpr (kOutput == W8a8Output::kF32) static_cast<float*>(args.y)[at] = value[i];
         if constexpr (kOutput == W8a8Output::kF16) static_cast<__half*>(args.y)[at] = __float2half_rn(value[i]);
         if constexpr (kOutput == W8a8Output::kBF16) static_cast<__nv_bfloat16*>(args.y)[at] = __float2bfloat16_rn(value[i]);
@@ -113,7 +138,7 @@ struct EndOfTile {
   }
   // 16-bit results through shared memory: [token][8 pieces of 8 rows], piece p of a token at p ^ (token % 8).
   template <W8a8Output kOutput, bool kBias>
-  __device__ __forceinline__ void write_staged(const int32_t (&part)[kSlabSums], int slab) const {
+  __device__ __forceinline__ void write_staged(const Sum (&part)[kSlabSums], int slab) const {
     const int thread = static_cast<int>(threadIdx.x % 128), lane = thread % 32, warp = thread / 32;
     const uint32_t buffer = args.staging_at + static_cast<uint32_t>(group * kBuffers + slab % kBuffers) * (kSlabTokens * 128);
     if (kBuffers == 1 && slab > 0) ptx::named_barrier(1 + group, 128);  // the slab before has been read
@@ -149,12 +174,12 @@ struct EndOfTile {
       if (token0 + pass * 16 < args.m) *reinterpret_cast<uint4*>(y) = *reinterpret_cast<const uint4*>(gemm_memory + buffer + place(first, piece) + pass * 2048);
   }
   template <W8a8Output kOutput, bool kBias>
-  __device__ __forceinline__ void all(const int32_t (&sum)[kTokens / 2]) const {
+  __device__ __forceinline__ void all(const Sum (&sum)[kTokens / 2]) const {
 #pragma unroll
     for (int slab = 0; slab < kTokens / kSlabTokens; ++slab) {
       if (tile.token + slab * kSlabTokens >= args.m) break;
       if (args.splits > 1 && (slab & (args.splits - 1)) != split) continue;  // each of the CTAs ends some of the slabs
-      int32_t part[kSlabSums];
+      Sum part[kSlabSums];
 #pragma unroll
       for (int i = 0; i < kSlabSums; ++i) part[i] = sum[slab * kSlabSums + i];
       complete(part, slab);
@@ -164,13 +189,13 @@ struct EndOfTile {
         write<kOutput, kBias>(part, slab);
     }
   }
-  __device__ __forceinline__ void run(const int32_t (&sum)[kTokens / 2]) const {
+  __device__ __forceinline__ void run(const Sum (&sum)[kTokens / 2]) const {
     using enum W8a8Output;
     const auto output = static_cast<W8a8Output>(args.output);
     if (args.bias == nullptr) {
       if (output == kBF16) return all<kBF16, false>(sum);
       if (output == kF16) return all<kF16, false>(sum);
-      if (output == kF32) return all<kF32, false>(sum);
+      if (kCodes != W8a8Codes::kInt8 || output == kF32) return all<kF32, false>(sum);
       return all<kI32, false>(sum);
     }
     if (output == kBF16) return all<kBF16, true>(sum);
@@ -179,13 +204,18 @@ struct EndOfTile {
   }
 };
 
-template <int kTokens>
+// kFast: e4m3 whose sums stay in the matrix unit, as those of int8 do.
+template <int kTokens, W8a8Codes kCodes, bool kFast = false>
 __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
-    w8a8_gemm_kernel(const __grid_constant__ GemmArgs args, const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap w_map) {
+    w8a8_gemm_kernel(const __grid_constant__ GemmArgs args, const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap w_map,
+                     const __grid_constant__ CUtensorMap scale_map) {
   using namespace ptx;
+  constexpr bool kInt8 = kCodes == W8a8Codes::kInt8, kBlocks = kCodes == W8a8Codes::kE4M3Blocks, kTurns = !kInt8 && !kFast && kTokens > kDeepTokens;
+  static_assert(!kFast || kCodes == W8a8Codes::kE4M3);
   constexpr int kSums = kTokens / 2;  // of a thread: 64 rows x kTokens over 128 threads
-  // A product waits for the one before it that adds to the same sums, about 70 cycles: narrow ones go round over more sums.
-  constexpr int kChains = kTokens <= 16 ? 4 : kTokens <= 64 ? 2 : 1;
+  // A product waits for the one before it that adds to the same sums, about 70 cycles: narrow ones go round over more sums,
+  // but not where the order of additions matters.
+  constexpr int kChains = kFast || kTokens > 64 ? 1 : kTokens > 16 ? 2 : 4;
   constexpr uint32_t kXChunk = kTokens * kBlockCols;
   const uint32_t base = shared_address(gemm_memory);
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
@@ -235,7 +265,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
       const auto fetch_weights = [&](const Tile& tile, int chunk, int stage) {
         const uint32_t barrier = full + stage * 8;
         uint32_t to = base + static_cast<uint32_t>(stage * args.stage_bytes) + static_cast<uint32_t>(args.depth) * kXChunk;
-        barrier_expect(barrier, static_cast<uint32_t>(args.stage_bytes));
+        barrier_expect(barrier, static_cast<uint32_t>(args.stage_bytes) + (kBlocks ? args.x_scales_bytes : 0));
         if (args.packed) return tensor_copy3(to, &w_map, 0, chunk, tile.strip, barrier);
         if (args.whole_chunks) return tensor_copy3(to, &w_map, 0, tile.strip * kBlockRows, chunk, barrier);
 #pragma unroll 1
@@ -246,6 +276,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
         const uint32_t barrier = full + stage * 8;
         uint32_t to = base + static_cast<uint32_t>(stage * args.stage_bytes);
         const int part = kTokens / share * peer;
+        if constexpr (kBlocks) tensor_copy(base + args.x_scales_at + static_cast<uint32_t>(stage) * args.x_scales_bytes, &scale_map, tile.token, chunk, barrier);
         if (share == 1 && args.whole_chunks) return tensor_copy3(to, &x_map, 0, tile.token, chunk, barrier);
 #pragma unroll 1
         for (int c = 0; c < args.depth; ++c, to += kXChunk) {  // shares of x lie side by side in each chunk
@@ -287,7 +318,8 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
     const uint32_t strip_stride = args.packed ? static_cast<uint32_t>(args.depth) * kBlockBytes : kBlockBytes;
     const uint32_t chunk_stride = args.packed ? kBlockBytes : static_cast<uint32_t>(args.strips_in_tile) * kBlockBytes;
     const uint32_t w_offset = static_cast<uint32_t>(args.depth) * kXChunk + static_cast<uint32_t>(group) * 8 * strip_stride;
-    uint8_t* const factors = gemm_memory + args.factors_at + group * factor_bytes(kTokens);  // scales, then zero points as bytes
+    // Scales, then zero points as bytes; with blocks, scales of w.
+    uint8_t* const factors = gemm_memory + args.factors_at + group * (kBlocks ? args.padded * 8 : factor_bytes(kTokens));
     const auto release = [&](int stage) {
       if (share == 1) {
         if (lane == 0) barrier_arrive(empty + stage * 8);
@@ -298,6 +330,7 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
     named_barrier(kStartBarrier, 32 + 128 * groups);  // the producer has made the barriers
     if (share > 1) cluster_meet();
     wait_for_previous_kernel();
+    if (kTurns && groups == 2 && group == 1) named_arrive(kTurnBarrier, 256);  // the first turn
     int stage = 0;
     uint32_t parity = 0;
     for (int index = cluster_id; index < args.tiles; index += clusters) {
@@ -312,71 +345,150 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
       for (int i = 0; i < 2; ++i) {
         if (live[i]) {
           const int64_t at = row + 8 * i;
-          if (args.x_scales != nullptr) w_scale[i] = args.w_scales[args.w_one_scale ? 0 : at];
-          if (args.x_zeros != nullptr) w_sum[i] = args.w_sums[at];
+          if (!kBlocks && args.x_scales != nullptr) w_scale[i] = args.w_scales[args.w_one_scale ? 0 : at];
+          if (kInt8 && args.x_zeros != nullptr) w_sum[i] = args.w_sums[at];
           if (args.bias != nullptr)
             bias[i] = args.output == static_cast<int32_t>(W8a8Output::kF16)    ? __half2float(static_cast<const __half*>(args.bias)[at])
                       : args.output == static_cast<int32_t>(W8a8Output::kBF16) ? __bfloat162float(static_cast<const __nv_bfloat16*>(args.bias)[at])
                                                                                : static_cast<const float*>(args.bias)[at];
         }
         const int token = thread + 128 * i;
-        if (token < kTokens && tile.token + token < args.m) {
+        if (!kBlocks && token < kTokens && tile.token + token < args.m) {
           const int at = args.per_token ? tile.token + token : 0;
           if (args.x_scales != nullptr) token_scale[i] = args.x_scales[at];
-          if (args.x_zeros != nullptr) token_zero[i] = args.x_zeros[at];
+          if (kInt8 && args.x_zeros != nullptr) token_zero[i] = args.x_zeros[at];
         }
       }
 
-      int32_t sums[kChains][kSums];
-#pragma unroll
-      for (int chain = 0; chain < kChains; ++chain)
-#pragma unroll
-        for (int i = 0; i < kSums; ++i) sums[chain][i] = 0;
+      using Sum = typename EndOfTile<kTokens, kCodes>::Sum;
+      Sum sum[kSums] = {};
       int before = -1;  // the stage whose products may still run
-      for (int chunk = low; chunk < high; chunk += args.depth) {
-        const uint32_t x_at = base + static_cast<uint32_t>(stage * args.stage_bytes), w_at = x_at + w_offset;
-        barrier_wait(full + stage * 8, parity);
-        const auto multiply = [&](int c) {
-          const uint64_t a = block_descriptor(w_at + static_cast<uint32_t>(c) * chunk_stride, strip_stride);
-          const uint64_t b = block_descriptor(x_at + static_cast<uint32_t>(c) * kXChunk, kBlockBytes);
-          wgmma_fence();
+      if constexpr (kInt8 || kFast) {
+        Sum sums[kChains][kSums];
 #pragma unroll
-          for (int step = 0; step < 4; ++step)  // 32 columns: 32 bytes of a swizzled row, 2 units of a descriptor
-            WgmmaS8<kTokens>::run(sums[step % kChains], a + 2 * step, b + 2 * step, 1);
-        };
-        if constexpr (kTokens > kDeepTokens) {
-          multiply(0);
-        } else {
-          const int count = min(args.depth, high - chunk);
+        for (int chain = 0; chain < kChains; ++chain)
+#pragma unroll
+          for (int i = 0; i < kSums; ++i) sums[chain][i] = 0;
+        for (int chunk = low; chunk < high; chunk += args.depth) {
+          const uint32_t x_at = base + static_cast<uint32_t>(stage * args.stage_bytes), w_at = x_at + w_offset;
+          barrier_wait(full + stage * 8, parity);
+          const auto multiply = [&](int c) {
+            const uint64_t a = block_descriptor(w_at + static_cast<uint32_t>(c) * chunk_stride, strip_stride);
+            const uint64_t b = block_descriptor(x_at + static_cast<uint32_t>(c) * kXChunk, kBlockBytes);
+            wgmma_fence();
+#pragma unroll
+            for (int step = 0; step < 4; ++step)  // 32 columns: 32 bytes of a swizzled row, 2 units of a descriptor
+              if constexpr (kInt8)
+                WgmmaS8<kTokens>::run(sums[step % kChains], a + 2 * step, b + 2 * step, 1);
+              else
+                WgmmaE4M3<kTokens>::run(sums[0], a + 2 * step, b + 2 * step, 1);
+          };
+          if constexpr (kTokens > kDeepTokens) {
+            multiply(0);
+          } else {
+            const int count = min(args.depth, high - chunk);
 #pragma unroll 1
-          for (int c = 0; c < count; ++c) multiply(c);
+            for (int c = 0; c < count; ++c) multiply(c);
+          }
+          wgmma_commit();
+          if (before >= 0) {
+            wgmma_wait_until<1>();
+            release(before);
+          }
+          before = stage;
+          if (++stage == args.stages) {
+            stage = 0;
+            parity ^= 1;
+          }
         }
-        wgmma_commit();
-        if (before >= 0) {
-          wgmma_wait_until<1>();
-          release(before);
+        wgmma_wait_until<0>();
+#pragma unroll
+        for (int chain = 0; chain < kChains; ++chain) pin(sums[chain]);
+#pragma unroll
+        for (int chain = 0; chain < kChains; ++chain)
+#pragma unroll
+          for (int i = 0; i < kSums; ++i) sum[i] += sums[chain][i];
+        if (before >= 0) release(before);
+      } else {
+        constexpr int kAtOnce = chunks_at_once(kTokens);
+        const float* table[2] = {};  // scales of w: those of the thread's two rows
+        if constexpr (kBlocks) {
+          float* const scales = reinterpret_cast<float*>(factors);
+          const int first = (tile.strip + 8 * group) / 16;  // row of blocks
+          for (int i = thread; i < 2 * args.padded; i += 128) {
+            const int of_row = first + (i >= args.padded), chunk = i >= args.padded ? i - args.padded : i;
+            scales[i] = of_row < args.scale_rows && chunk < args.chunks ? args.w_scales[static_cast<int64_t>(of_row) * args.chunks + chunk] : 0.0f;
+          }
+          named_barrier(1 + group, 128);
+          table[0] = scales + (row / 128 == first ? 0 : args.padded);
+          table[1] = scales + ((row + 8) / 128 == first ? 0 : args.padded);
         }
-        before = stage;
-        if (++stage == args.stages) {
-          stage = 0;
-          parity ^= 1;
+        // Adds the sums of a chunk: the c-th of a stage.
+        const auto add = [&](const float (&part)[kSums], int chunk, const float* x_scales) {
+          if constexpr (kBlocks) {
+            const float w0 = table[0][chunk], w1 = table[1][chunk];
+#pragma unroll
+            for (int block = 0; block < kTokens / 8; ++block) {
+              const float2 x = *reinterpret_cast<const float2*>(x_scales + block * 8 + (lane % 4) * 2);
+              float* const to = &sum[4 * block];
+              const float* const p = &part[4 * block];
+              to[0] = __fmaf_rn(p[0], __fmul_rn(x.x, w0), to[0]);
+              to[1] = __fmaf_rn(p[1], __fmul_rn(x.y, w0), to[1]);
+              to[2] = __fmaf_rn(p[2], __fmul_rn(x.x, w1), to[2]);
+              to[3] = __fmaf_rn(p[3], __fmul_rn(x.y, w1), to[3]);
+            }
+          } else {
+#pragma unroll
+            for (int i = 0; i < kSums; ++i) sum[i] = __fadd_rn(sum[i], part[i]);
+          }
+        };
+        const auto x_scales_of = [&](int stage) { return reinterpret_cast<const float*>(gemm_memory + args.x_scales_at + static_cast<uint32_t>(stage) * args.x_scales_bytes); };
+        const auto multiply = [&](float (&part)[kSums], int stage, int c, int step) {
+          const uint32_t x_at = base + static_cast<uint32_t>(stage * args.stage_bytes), w_at = x_at + w_offset;
+          WgmmaE4M3<kTokens>::run(part, block_descriptor(w_at + static_cast<uint32_t>(c) * chunk_stride, strip_stride) + 2 * step,
+                                  block_descriptor(x_at + static_cast<uint32_t>(c) * kXChunk, kBlockBytes) + 2 * step, step);
+        };
+        const auto next_stage = [&] {
+          if (++stage == args.stages) {
+            stage = 0;
+            parity ^= 1;
+          }
+        };
+        float part[kAtOnce][kSums] = {};
+        for (int chunk = low; chunk < high; chunk += args.depth) {
+          barrier_wait(full + stage * 8, parity);
+          const int depth = kTokens > kDeepTokens ? 1 : args.depth;
+#pragma unroll 1
+          for (int c = 0; c < depth; c += kAtOnce) {  // a stage ends with zeros where k does
+            // The warpgroups take turns in starting products, so that one adds while those of the other run.
+            if (kTurns && groups == 2) named_barrier(kTurnBarrier + group, 256);
+            wgmma_fence();
+#pragma unroll
+            for (int step = 0; step < 4; ++step)
+#pragma unroll
+              for (int of = 0; of < kAtOnce; ++of) multiply(part[of], stage, c + of, step);
+            wgmma_commit();
+            if (kTurns && groups == 2) named_arrive(kTurnBarrier + 1 - group, 256);
+            wgmma_wait_until<0>();
+#pragma unroll
+            for (int of = 0; of < kAtOnce; ++of) pin(part[of]);
+            if (!kBlocks && c + kAtOnce >= depth) release(stage);
+#pragma unroll
+            for (int of = 0; of < kAtOnce; ++of) add(part[of], chunk + c + of, x_scales_of(stage) + (c + of) * kTokens);
+          }
+          if constexpr (kBlocks) {
+            __syncwarp();  // the lanes have read scales
+            release(stage);
+          }
+          next_stage();
         }
       }
-      wgmma_wait_until<0>();
-#pragma unroll
-      for (int chain = 0; chain < kChains; ++chain) pin(sums[chain]);
-      int32_t(&sum)[kSums] = sums[0];
-#pragma unroll
-      for (int chain = 1; chain < kChains; ++chain)
-#pragma unroll
-        for (int i = 0; i < kSums; ++i) sum[i] += sums[chain][i];
-      if (before >= 0) release(before);
 
       // ---- the end of the tile
 #pragma unroll
       for (int i = 0; i < (kTokens + 127) / 128; ++i) {
         const int token = thread + 128 * i;
-        if (token < kTokens) {
+        if (!kBlocks && token < kTokens) {
           reinterpret_cast<float*>(factors)[token] = token_scale[i];
           factors[4 * kTokens + token] = static_cast<uint8_t>(token_zero[i]);
         }
@@ -385,18 +497,19 @@ __global__ void __launch_bounds__(gemm_threads(kTokens), kTokens <= 32 ? 2 : 1)
       if (args.splits > 1) {
         named_barrier(3, 128 * groups);  // every stage has been read: the ring takes the sums
 #pragma unroll
-        for (int i = 0; i < kSums; i += 4) store_shared16(dump + static_cast<uint32_t>(i) * 512, sum[i], sum[i + 1], sum[i + 2], sum[i + 3]);
+        for (int i = 0; i < kSums; i += 4) store_shared16(dump + static_cast<uint32_t>(i) * 512, bits_of(sum[i]), bits_of(sum[i + 1]), bits_of(sum[i + 2]), bits_of(sum[i + 3]));
         cluster_arrive();
         cluster_wait();
       } else {
         named_barrier(1 + group, 128);
       }
-      const EndOfTile<kTokens> end{.args = args, .tile = tile, .w_scale = {w_scale[0], w_scale[1]}, .bias = {bias[0], bias[1]},
-                                   .w_sum = {w_sum[0], w_sum[1]}, .row = row, .live = {live[0], live[1]}, .factors = factors,
-                                   .dump = dump, .split = split, .peer = peer, .group = group};
+      const EndOfTile<kTokens, kCodes> end{.args = args, .tile = tile, .w_scale = {w_scale[0], w_scale[1]}, .bias = {bias[0], bias[1]},
+                                           .w_sum = {w_sum[0], w_sum[1]}, .row = row, .live = {live[0], live[1]}, .factors = factors,
+                                           .dump = dump, .split = split, .peer = peer, .group = group};
       end.run(sum);
       if (args.splits == 1) named_barrier(1 + group, 128);  // the table and both buffers are free again
     }
+    if (kTurns && groups == 2 && group == 0) named_barrier(kTurnBarrier, 256);  // takes the last arrival
   }
   if (warp < 8 && warp >= 4 * groups && share > 1) cluster_meet();  // the one at the start
   if (cluster > 1) {  // no CTA leaves while another sends to it, arrives at its barriers or reads its sums

@@ -5,8 +5,8 @@
 namespace octavo::cuda {
 
 const void* w8a8_gemm_large(int tokens) {
-  if (tokens == 192) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<192>);
-  if (tokens == 256) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<256>);
+  if (tokens == 192) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<192, W8a8Codes::kInt8>);
+  if (tokens == 256) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<256, W8a8Codes::kInt8>);
   return nullptr;
 }
 

@@ -5,8 +5,8 @@
 namespace octavo::cuda {
 
 const void* w8a8_gemm_medium(int tokens) {
-  if (tokens == 96) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<96>);
-  if (tokens == 128) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<128>);
+  if (tokens == 96) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<96, W8a8Codes::kInt8>);
+  if (tokens == 128) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<128, W8a8Codes::kInt8>);
   return nullptr;
 }
 

@@ -5,10 +5,10 @@
 namespace octavo::cuda {
 
 const void* w8a8_gemm_small(int tokens) {
-  if (tokens == 8) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<8>);
-  if (tokens == 16) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<16>);
-  if (tokens == 32) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<32>);
-  if (tokens == 64) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<64>);
+  if (tokens == 8) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<8, W8a8Codes::kInt8>);
+  if (tokens == 16) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<16, W8a8Codes::kInt8>);
+  if (tokens == 32) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<32, W8a8Codes::kInt8>);
+  if (tokens == 64) return reinterpret_cast<const void*>(&w8a8_gemm_kernel<64, W8a8Codes::kInt8>);
   return nullptr;
 }
 

@@ -18,7 +18,9 @@ void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) fail(Code::kDevice, what, ": ", cudaGetErrorString(status));
 }
 
-const void* kernel_of(int tokens) {
+const void* kernel_of(const W8a8Problem& problem, int tokens) {
+  if (problem.layout.codes == W8a8Codes::kE4M3) return problem.fast_sums ? w8a8_gemm_f8_fast(tokens) : w8a8_gemm_f8(tokens);
+  if (problem.layout.codes == W8a8Codes::kE4M3Blocks) return w8a8_gemm_f8_blocks(tokens);
   for (const auto table : {w8a8_gemm_small, w8a8_gemm_medium, w8a8_gemm_large})
     if (const void* kernel = table(tokens)) return kernel;
   return nullptr;
@@ -67,6 +69,14 @@ CUtensorMap block_map(const void* packed, const W8a8Layout& layout, int box_stri
   return encode(CU_TENSOR_MAP_DATA_TYPE_INT32, 3, packed, sizes, strides, box, CU_TENSOR_MAP_SWIZZLE_NONE);
 }
 
+// Scales of x [chunks, m] in boxes of box_chunks x tokens, zeros outside.
+CUtensorMap scale_map(const float* scales, int64_t m, int64_t chunks, int64_t stride, int tokens, int box_chunks) {
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(m), static_cast<cuuint64_t>(chunks)};
+  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(stride) * 4};
+  const cuuint32_t box[2] = {static_cast<cuuint32_t>(tokens), static_cast<cuuint32_t>(box_chunks)};
+  return encode(CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 2, scales, sizes, strides, box, CU_TENSOR_MAP_SWIZZLE_NONE);
+}
+
 bool aligned(const void* pointer, uintptr_t unit) { return reinterpret_cast<uintptr_t>(pointer) % unit == 0; }
 int64_t padded_row(int64_t k) { return (k + 15) / 16 * 16; }
 
@@ -86,7 +96,11 @@ __global__ void copy_rows(const int8_t* from, int64_t ldx, int64_t k, int64_t m,
 
 void check_operands(const W8a8Problem& problem, const W8a8Operands& o) {
   const W8a8Layout& layout = problem.layout;
-  const bool sums_only = problem.output == W8a8Output::kI32;
+  const bool sums_only = problem.output == W8a8Output::kI32, e4m3 = layout.codes != W8a8Codes::kInt8;
+  if (e4m3 && (sums_only || o.x_zeros != nullptr)) fail(Code::kUsage, "W8A8 linear: e4m3 has neither int32 results nor zero points");
+  if (problem.fast_sums && layout.codes != W8a8Codes::kE4M3) fail(Code::kUsage, "W8A8 linear: only e4m3 without blocks of scales has fast sums");
+  if (layout.codes == W8a8Codes::kE4M3Blocks && (!aligned(o.x_scales, 16) || o.lds % 4 != 0 || o.lds < problem.m))
+    fail(Code::kUsage, "W8A8 linear: scales of x must be aligned to 16 bytes, their row stride found ", o.lds, ", expected a multiple of 4, at least ", problem.m);
   if (problem.m < 1 || problem.m > (int64_t{1} << 24)) fail(Code::kUsage, "W8A8 linear: m found ", problem.m, ", expected 1 to 2^24");
   if (o.x == nullptr || o.ldx < layout.k) fail(Code::kUsage, "W8A8 linear: row stride of x found ", o.ldx, ", expected at least ", layout.k);
   if (o.y == nullptr || !aligned(o.y, 16) || o.ldy % 8 != 0 || o.ldy < layout.n)
@@ -119,11 +133,11 @@ uint64_t w8a8_workspace_bytes(const W8a8Problem& problem, const W8a8Operands& op
 void w8a8_run(const W8a8Problem& problem, const W8a8Plan& plan, const W8a8Operands& operands, Stream stream) {
   check_operands(problem, operands);
   if (!w8a8_fits(problem, plan)) fail(Code::kUsage, "W8A8 linear: plan cannot run: ", plan.describe());
-  const void* kernel = kernel_of(plan.tokens);
+  const void* kernel = kernel_of(problem, plan.tokens);
   if (kernel == nullptr) fail(Code::kUsage, "W8A8 linear: no kernel for ", plan.describe());
   const W8a8Layout& layout = problem.layout;
 
-  const int8_t* x = operands.x;
+  const auto* x = static_cast<const int8_t*>(operands.x);
   int64_t ldx = operands.ldx;
   if (w8a8_workspace_bytes(problem, operands) != 0) {
     ldx = padded_row(layout.k);
@@ -176,6 +190,12 @@ void w8a8_run(const W8a8Problem& problem, const W8a8Plan& plan, const W8a8Operan
   args.staging_at = static_cast<uint32_t>(shared.staging_at);
   args.factors_at = static_cast<uint32_t>(shared.factors_at);
   args.barriers_at = static_cast<uint32_t>(shared.barriers_at);
+  args.x_scales_at = static_cast<uint32_t>(shared.x_scales_at);
+  args.x_scales_bytes = static_cast<uint32_t>(shared.x_scales_bytes);
+  args.padded = padded_chunks(layout.chunks);
+  args.scale_rows = static_cast<int32_t>(layout.scale_rows());
+  CUtensorMap s_map{};
+  if (layout.codes == W8a8Codes::kE4M3Blocks) s_map = scale_map(operands.x_scales, problem.m, layout.chunks, operands.lds, plan.tokens, plan.depth);
   CUtensorMap x_map = row_map(x, problem.m, layout.k, ldx, plan.tokens / plan.share, plan.share == 1 ? plan.depth : 1);
   CUtensorMap w_map = problem.row_major ? row_map(operands.rows, layout.n, layout.k, operands.ldw, shared.strips * kBlockRows, plan.depth)
                                         : block_map(packed, layout, shared.strips, plan.depth);
@@ -196,7 +216,7 @@ void w8a8_run(const W8a8Problem& problem, const W8a8Plan& plan, const W8a8Operan
     attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
   }
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedLimit), "shared memory of a kernel");
-  void* arguments[] = {&args, &x_map, &w_map};
+  void* arguments[] = {&args, &x_map, &w_map, &s_map};
   check(cudaLaunchKernelExC(&config, kernel, arguments), "launch of a W8A8 kernel");
 }
 

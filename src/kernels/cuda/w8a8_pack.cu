@@ -41,7 +41,12 @@ __global__ void pack_rows(W8a8Layout layout, const int8_t* codes, const float* s
     uint8_t* to = packed + layout.block(row / kBlockRows, col / kBlockCols) + block_place(static_cast<int>(row % kBlockRows), static_cast<int>(col % kBlockCols));
     *reinterpret_cast<uint4*>(to) = piece;
   }
-  sum = warp_sum(sum);
+  if (layout.codes == W8a8Codes::kE4M3Blocks) {  // the scales are copied as they are, by the first rows' warps
+    const int64_t count = layout.scale_rows() * layout.chunks;
+    for (int64_t i = row * 32 + lane; i < count; i += layout.n * 32) memcpy(packed + layout.scales_at + 4 * i, scales + i, 4);
+    return;
+  }
+  sum = layout.codes == W8a8Codes::kInt8 ? warp_sum(sum) : 0;
   if (lane != 0) return;
   memcpy(packed + layout.scales_at + 4 * row, scales + (one_scale ? 0 : row), 4);
   memcpy(packed + layout.sums_at + 4 * row, &sum, 4);
@@ -66,10 +71,13 @@ void check_launch(const char* what) {
 
 }  // namespace
 
-void w8a8_pack_gpu(int64_t n, int64_t k, const int8_t* codes, const float* scales, bool one_scale, void* packed, Stream stream) {
-  const W8a8Layout layout = w8a8_layout(n, k);
-  pack_rows<<<blocks_for(n), kThreads, 0, stream>>>(layout, codes, scales, one_scale, aligned16(codes, k), static_cast<uint8_t*>(packed));
+void w8a8_pack_gpu(const W8a8Layout& layout, const void* codes, const float* scales, bool one_scale, void* packed, Stream stream) {
+  pack_rows<<<blocks_for(layout.n), kThreads, 0, stream>>>(layout, static_cast<const int8_t*>(codes), scales, one_scale, aligned16(codes, layout.k), static_cast<uint8_t*>(packed));
   check_launch("launch of the W8A8 packing kernel");
+}
+
+void w8a8_pack_gpu(int64_t n, int64_t k, const int8_t* codes, const float* scales, bool one_scale, void* packed, Stream stream) {
+  w8a8_pack_gpu(w8a8_layout(n, k), codes, scales, one_scale, packed, stream);
 }
 
 void w8a8_row_sums(int64_t n, int64_t k, const int8_t* codes, int64_t ldw, int32_t* sums, Stream stream) {

@@ -1,4 +1,4 @@
-// Quantization of activations: a block a row. v is made once, kept in registers (16 bits each) up to 4 pieces of 8 a thread,
+// Quantization of activations: a block a row, with groups of 128 columns 16 lanes a group. v is made once, kept in registers (16 bits each) up to 4 pieces of 8 a thread,
 // made again where a row is longer. Bound by the bytes read and written.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -24,12 +24,12 @@ struct QuantizeArgs {
   float* scales;
   int32_t* zeros;
   float2* parts;  // extremes of kParts shares of the rows
-  int64_t m, ldx, ldq;
+  int64_t m, ldx, ldq, lds;
   int32_t pieces;  // k / 8
   float eps;
   bool zero_points;
 };
-enum class Scale { kToken, kFindAll, kAll, kStatic };  // kFindAll writes extremes, kAll reads them
+enum class Scale { kToken, kGroup, kFindAll, kAll, kStatic };  // kFindAll writes extremes, kAll reads them
 
 struct Extremes {
   float low, high;  // min(v, 0), max(v, 0); NaN if a value is not finite
@@ -40,6 +40,10 @@ __device__ Extremes merge(Extremes a, Extremes b) {
 __device__ float sum_of(float value) {
   for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
   return value;
+}
+__device__ Extremes merge_group(Extremes e) {  // of 16 lanes
+  for (int step = 8; step > 0; step /= 2) e = merge(e, {__shfl_xor_sync(0xffffffffu, e.low, step), __shfl_xor_sync(0xffffffffu, e.high, step)});
+  return e;
 }
 __device__ Extremes merge_warp(Extremes e) {
   for (int step = 16; step > 0; step /= 2) e = merge(e, {__shfl_xor_sync(0xffffffffu, e.low, step), __shfl_xor_sync(0xffffffffu, e.high, step)});
@@ -209,6 +213,16 @@ __global__ void __launch_bounds__(512) quantize_kernel(const QuantizeArgs args) 
       for (int i = thread; i < args.pieces; i += threads) write(make(i), i);
       continue;
     }
+    if constexpr (kScale == Scale::kGroup) {
+      for (int i = thread; i < (args.pieces + 31) / 32 * 32; i += threads) {  // whole warps
+        const bool real = i < args.pieces;
+        const uint4 piece = real ? make(i) : uint4{};
+        grid = grid_from<kCode>(merge_group(extremes(piece, {0, 0})), false);
+        if (real) write(piece, i);
+        if (real && i % 16 == 0) args.scales[i / 16 * args.lds + row] = grid.scale;
+      }
+      continue;
+    }
     uint4 held[kHeld];
     Extremes e{0, 0};
 #pragma unroll
@@ -242,6 +256,7 @@ using Kernel = void (*)(QuantizeArgs);
 template <bool kBF16, ActSource kSource, ActCode kCode>
 Kernel with_scale(Scale scale) {
   if (scale == Scale::kToken) return quantize_kernel<kBF16, kSource, kCode, Scale::kToken>;
+  if (scale == Scale::kGroup) return quantize_kernel<kBF16, kSource, kCode, Scale::kGroup>;
   if (scale == Scale::kFindAll) return quantize_kernel<kBF16, kSource, ActCode::kInt8, Scale::kFindAll>;
   if (scale == Scale::kAll) return quantize_kernel<kBF16, kSource, kCode, Scale::kAll>;
   return quantize_kernel<kBF16, kSource, kCode, Scale::kStatic>;
@@ -269,6 +284,8 @@ void check_operands(const ActProblem& p, const ActOperands& o) {
     fail(Code::kUsage, "quantization of activations: x, up and weight must be aligned to 16 bytes, codes to 8");
   if (o.scales == nullptr || (p.zero_points && o.zeros == nullptr)) fail(Code::kUsage, "quantization of activations: scales or zeros missing");
   if (!p.dynamic && p.per_token) fail(Code::kUsage, "quantization of activations: a static scale is one for all tokens");
+  if (p.groups && (!p.per_token || !p.dynamic || p.zero_points || o.lds < p.m))
+    fail(Code::kUsage, "quantization of activations: groups need dynamic symmetric scales of tokens, with a stride of at least m, found ", o.lds);
   if (p.zero_points && p.code != ActCode::kInt8) fail(Code::kUsage, "quantization of activations: only int8 has zero points");
   if (act_workspace_bytes(p) != 0 && !aligned(o.workspace, 16)) fail(Code::kUsage, "quantization of activations: workspace of ", act_workspace_bytes(p), " bytes missing");
 }
@@ -281,7 +298,7 @@ void act_quantize(const ActProblem& p, const ActOperands& o, Stream stream) {
   check_operands(p, o);
   const QuantizeArgs args{.x = static_cast<const uint16_t*>(o.x), .up = static_cast<const uint16_t*>(o.up), .weight = static_cast<const uint16_t*>(o.weight),
                           .codes = static_cast<uint8_t*>(o.codes), .scales = o.scales, .zeros = o.zeros, .parts = static_cast<float2*>(o.workspace), .m = p.m,
-                          .ldx = o.ldx, .ldq = o.ldq, .pieces = static_cast<int32_t>(p.k / 8), .eps = p.eps, .zero_points = p.zero_points};
+                          .ldx = o.ldx, .ldq = o.ldq, .lds = o.lds, .pieces = static_cast<int32_t>(p.k / 8), .eps = p.eps, .zero_points = p.zero_points};
   // Few rows: a piece a thread, up to 512 threads, because a row takes as long as its longest thread. Many: up to four pieces
   // a thread, so that small blocks of many rows hide one another's barriers.
   const int64_t per_thread = p.m < 1024 ? 1 : kHeld;
@@ -293,6 +310,7 @@ void act_quantize(const ActProblem& p, const ActOperands& o, Stream stream) {
     if (status != cudaSuccess) fail(Code::kDevice, "launch of a quantization kernel: ", cudaGetErrorString(status));
   };
   const int64_t blocks = std::min<int64_t>(p.m, 0x7fffffff);
+  if (p.groups) return launch(Scale::kGroup, blocks);
   if (p.per_token) return launch(Scale::kToken, blocks);
   if (!p.dynamic) return launch(Scale::kStatic, blocks);
   launch(Scale::kFindAll, kParts);

@@ -6,7 +6,7 @@
 //   symmetric int8    s = max|v| / 127, code = clamp(round(v / s), -127, 127)
 //   asymmetric int8   s = (max(v, 0) - min(v, 0)) / 255, z = round(-128 - min / s), code = clamp(round(v / s) + z, -128, 127)
 //   e4m3              s = max|v| / 448, code = v / s as e4m3
-// rounding half to even, over a token or over all of them; static: s and z are given. Zeros give codes (less z), s and z of 0,
+// rounding half to even, over a token, over 128 columns of a token, or over all of them; static: s and z are given. Zeros give codes (less z), s and z of 0,
 // never NaN. An infinity or NaN gives codes 0 and s = NaN, so that every output of the row (all rows: one scale in all) is NaN;
 // with a static scale infinities saturate and NaN gives 0 (e4m3: NaN). Symmetric codes and scales of tokens are those of the
 // CPU's quantize_rows, bit for bit. One kernel (two for one dynamic scale in all); no allocation, no synchronization.
@@ -30,6 +30,7 @@ struct ActProblem {
   bool per_token = true;      // scales [m], else [1]
   bool dynamic = true;        // scales are results, else operands ([1], per_token is false)
   bool zero_points = false;   // int8 only
+  bool groups = false;        // scales [ceil(k / 128), m]: one for each 128 columns of a token. per_token and dynamic must hold
   float eps = 1e-5f;          // kRmsNorm
 };
 
@@ -40,7 +41,8 @@ struct ActOperands {
   const void* weight = nullptr;  // kRmsNorm: [k], 16-byte aligned
   void* codes = nullptr;         // [m, k], row stride ldq (a multiple of 8), 8-byte aligned
   int64_t ldq = 0;
-  float* scales = nullptr;       // [m] or [1]
+  float* scales = nullptr;       // [m] or [1]; groups: that of row r and columns 128 g ... at g * lds + r, lds at least m
+  int64_t lds = 0;
   int32_t* zeros = nullptr;      // [m] or [1], with zero_points
   void* workspace = nullptr;     // act_workspace_bytes(), 16-byte aligned, of this launch alone until it ends
 };

@@ -135,7 +135,10 @@ std::string WoqPlan::describe() const {
 uint64_t woq_workspace_bytes(const WoqProblem& problem, const WoqPlan& plan) {
   if (plan.kind == WoqPlan::Kind::kSmall) return 0;
   const TileGrid grid = tile_grid(problem, plan);
-  return grid.split == 0 ? 0 : static_cast<uint64_t>(grid.ctas) * static_cast<uint64_t>(plan.rows) * static_cast<uint64_t>(plan.tokens) * 4;
+  if (grid.split == 0) return 0;
+  // The threads that finish a tile, and the sums of each.
+  const int threads = plan.tokens <= 16 ? plan.rows : 256, floats = plan.rows * plan.tokens / threads;
+  return static_cast<uint64_t>(grid.ctas) * static_cast<uint64_t>(threads) * static_cast<uint64_t>(tile_pieces(floats)) * 16;
 }
 
 bool woq_fits(const WoqProblem& problem, const WoqPlan& plan) {
@@ -174,7 +177,7 @@ WoqPlan woq_choose(const WoqProblem& problem) {
   if (short_work && (plan.tokens == 16 || plan.tokens == 32)) plan.tokens /= 2;
   if (short_work && m > 64 && m <= 128) plan.tokens = 64;
   if (fine_groups && plan.tokens == 32) plan.tokens = 64;  // no such kernels: woq_tile_table.cuh
-  if (plan.tokens == 16 && layout.bits == 8 && layout.groups == 2) plan.tokens = 8;
+  if (plan.tokens == 16 && layout.bits == 8 && fine_groups) plan.tokens = 8;
   const bool tall = m > 256 ? layout.n > 4096 || m > 512 : m > 128 ? wide : layout.bits == 8 && m > 16 && m <= 64 && wide;
   if (tall && !fine_groups) plan.rows = 256;
   plan.late = m <= 8 && short_work ? 4 : m <= 16 && short_work && layout.bits == 4 ? 1000 : m <= 16 ? 8 : m > 256 ? 0 : (layout.bits == 8 && m <= 64) || (short_work && m <= 32) ? 1000 : 4;
@@ -250,7 +253,7 @@ void woq_run(const WoqProblem& problem, const WoqPlan& plan, const WoqOperands& 
   args.packed = static_cast<const uint8_t*>(operands.packed);
   args.bias = operands.bias;
   args.y = operands.y;
-  args.partials = static_cast<uint32_t*>(operands.workspace);
+  args.partials = static_cast<uint4*>(operands.workspace);
   args.ldy = operands.ldy;
   args.n = layout.n;
   args.tail = layout.tail;

@@ -48,8 +48,8 @@ struct WoqOperands {
   const void* bias = nullptr;    // [n] or nullptr
   void* y = nullptr;             // [m, n], row stride ldy (a multiple of 8), 16-byte aligned
   int64_t ldx = 0, ldy = 0;
-  // woq_workspace_bytes, 128-byte aligned, every byte set to 0xff before the first run; each run leaves it so. Any plan may
-  // use it after any other; runs that may overlap need one each.
+  // woq_workspace_bytes, 128-byte aligned; runs that may overlap need one each. It may hold anything but kArrived
+  // (woq_schedule.h), a NaN that arithmetic does not give, as the last word of 16 bytes; a run leaves none.
   void* workspace = nullptr;
 };
 // Throws kUsage for operands or a plan that cannot run, kUnavailable-like codes for CUDA errors at launch.

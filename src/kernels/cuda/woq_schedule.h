@@ -60,6 +60,11 @@ struct Walk {
   }
 };
 
+// Sums of a thread pass from CTA to CTA in pieces of 16 bytes, three and a word that says that they have arrived. As f32, and as two
+// f16 or bf16, it is NaN of a kind that no arithmetic gives; its bytes differ, so no fill by bytes gives it either.
+constexpr uint32_t kArrived = 0xff93ffa7u;
+constexpr int tile_pieces(int floats) { return (floats + 2) / 3; }
+
 struct TilePlace {
   int row, token;  // tiles along n and along m
 };

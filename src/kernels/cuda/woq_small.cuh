@@ -92,8 +92,8 @@ __global__ void __launch_bounds__(32 * kWarps, 2) woq_small_kernel(const __grid_
   Stream stream = stream_of(warp);
   const int begin = stream.begin, end = stream.end;
   if (threadIdx.x == 0) {
-    barrier_init(x_full, 1);
-    barrier_init(sums_full, kWarps);
+    barrier_init(x_full, 32);
+    barrier_init(sums_full, 32 * kWarps);
   }
   if (lane == 0)
     for (int stage = 0; stage < args.stages; ++stage) barrier_init(stream.barriers + static_cast<uint32_t>(stage) * 8, 1);
@@ -112,12 +112,13 @@ __global__ void __launch_bounds__(32 * kWarps, 2) woq_small_kernel(const __grid_
       const int pieces = (padded - cols) / 8;  // at most 15 of 8 columns
       for (int i = lane; i < args.m * pieces; i += 32)
         store_shared16(base + static_cast<uint32_t>(i / pieces * args.x_stride + (cols + i % pieces * 8) * 2), uint4{});
-      __syncwarp();
     }
     if (leader) {
       barrier_expect(x_full, static_cast<uint32_t>(args.m * cols * 2));
       for (int token = 0; token < args.m; ++token)
         bulk_copy(base + static_cast<uint32_t>(token * args.x_stride), static_cast<const Act*>(args.x) + token * args.ldx + from, static_cast<uint32_t>(cols * 2), x_full);
+    } else {
+      barrier_arrive(x_full);  // for the lane's zeros
     }
     __syncwarp();
   }
@@ -146,9 +147,8 @@ __global__ void __launch_bounds__(32 * kWarps, 2) woq_small_kernel(const __grid_
     }
   };
   const auto sums_ready = [&] {
-    __syncwarp();
     if (cluster > 1) cluster_arrive();
-    else if (lane == 0) barrier_arrive(sums_full);
+    else barrier_arrive(sums_full);
   };
   const auto wait_sums = [&](int round) {
     if (cluster > 1) cluster_wait();

@@ -129,8 +129,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
               }
         }
       }
-      __syncwarp();  // one lane speaks for the reads of all
-      if (elect_one()) barrier_arrive(empty + static_cast<uint32_t>(stage) * 8);
+      barrier_arrive(empty + static_cast<uint32_t>(stage) * 8);
       next_stage();
     }
 

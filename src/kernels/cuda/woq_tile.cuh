@@ -126,8 +126,7 @@ __global__ void __launch_bounds__(kTileThreads, tile_shares_sm(kBlocks, kTokens)
     pin(a);
   };
   const auto release_previous = [&] {  // the stage before `stage`
-    __syncwarp();                      // one lane speaks for the reads of all
-    if (elect_one()) barrier_arrive(empty + static_cast<uint32_t>((stage == 0 ? args.stages : stage) - 1) * 8);
+    barrier_arrive(empty + static_cast<uint32_t>((stage == 0 ? args.stages : stage) - 1) * 8);
   };
 
   while (walk.next(args, grid_ctas(), seg)) {

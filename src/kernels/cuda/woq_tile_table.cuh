@@ -14,7 +14,7 @@ const void* tile_kernels(int rows, int tokens) {
     else found = reinterpret_cast<const void*>(&woq_tile_kernel<Act, kBits, kGroups, kBlocks, kTokens>);
   };
   at.template operator()<1, 8>();
-  if constexpr (kBits == 4 || kGroups != 2) at.template operator()<1, 16>();  // that one spills registers
+  if constexpr (kBits == 4 || kGroups <= 1) at.template operator()<1, 16>();  // the others spill registers
   at.template operator()<1, 64>();
   at.template operator()<1, 128>();
   if constexpr (kGroups <= 1) {

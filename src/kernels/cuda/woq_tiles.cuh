@@ -1,8 +1,9 @@
 // What the kernels by tiles share: their arguments, the warps that fetch, and how CTAs put a shared tile together.
 // woq_schedule.h says which CTA does what.
 //
-// Sums of a shared tile pass through the workspace. Before and after each kernel every word of it is kNothing; a word that
-// is not has arrived. So no fence is needed, which would wait for all copies in flight.
+// Sums of a shared tile pass through the workspace, three in 16 bytes whose last word is kArrived. A piece of 16 bytes is stored
+// and loaded as one, so no fence is needed, which would wait for all copies in flight; whoever takes a piece clears it. So the
+// workspace may hold anything before a kernel but kArrived at such a place, and holds none of it after.
 #pragma once
 #include "kernels/cuda/device/ptx.cuh"
 #include "kernels/cuda/woq_layout.h"
@@ -14,7 +15,7 @@ struct TileArgs {
   const uint8_t* packed;
   const void* bias;
   void* y;
-  uint32_t* partials;  // a tile of sums for each CTA
+  uint4* partials;  // a tile of sums for each CTA
   int64_t ldy, n;
   uint64_t tail, tail_zeros;
   int32_t m, chunks, code_bytes, record_bytes, groups, has_zeros, scale_is_bf16;
@@ -94,50 +95,47 @@ __device__ __forceinline__ void tile_fetch(const TileArgs& args, const CUtensorM
   }
 }
 
-// Called by all threads first: a stage is full after four arrivals of the fetching warps and empty after `readers`.
+// Called by all threads first: a stage is full after four arrivals of the fetching warps and empty after those of `readers` warps.
 __device__ __forceinline__ void tile_barriers(const TileArgs& args, const CUtensorMap& x_map, uint32_t base, uint32_t readers) {
   using namespace ptx;
   if (threadIdx.x == 0) {
     prefetch_map(&x_map);
     for (int stage = 0; stage < args.stages; ++stage) {
       barrier_init(base + args.barriers_at + static_cast<uint32_t>(stage) * 8, 4);
-      barrier_init(base + args.barriers_at + static_cast<uint32_t>(args.stages + stage) * 8, readers);
+      barrier_init(base + args.barriers_at + static_cast<uint32_t>(args.stages + stage) * 8, 32 * readers);
     }
     fence_barrier_init();
   }
   __syncthreads();
 }
 
-constexpr uint32_t kNothing = 0xffffffffu;  // a NaN that no sum is: a sum of this pattern is left as another NaN
-
-__device__ __forceinline__ uint32_t something(float value) {
-  const uint32_t bits = __float_as_uint(value);
-  return bits == kNothing ? 0x7fffffffu : bits;
-}
 // Leaves the sums of a segment for the CTA that finishes the tile. `thread` of `threads`.
 template <int kBlocks, int kSums>
 __device__ __forceinline__ void tile_give(const TileArgs& args, const float (&sum)[kBlocks][kSums], int thread, int threads) {
-  uint4* to = reinterpret_cast<uint4*>(args.partials) + static_cast<int64_t>(blockIdx.x) * (kBlocks * kSums / 4 * threads) + thread;
+  constexpr int kFloats = kBlocks * kSums, kPieces = tile_pieces(kFloats);
+  uint4* to = args.partials + static_cast<int64_t>(blockIdx.x) * (kPieces * threads) + thread;
 #pragma unroll
-  for (int block = 0; block < kBlocks; ++block)
+  for (int piece = 0; piece < kPieces; ++piece) {
+    uint32_t words[3] = {kArrived, kArrived, kArrived};
 #pragma unroll
-    for (int i = 0; i < kSums; i += 4)
-      ptx::store_relaxed16(to + (block * kSums + i) / 4 * threads, make_uint4(something(sum[block][i]), something(sum[block][i + 1]), something(sum[block][i + 2]), something(sum[block][i + 3])));
+    for (int i = 0; i < 3 && piece * 3 + i < kFloats; ++i) words[i] = __float_as_uint(sum[(piece * 3 + i) / kSums][(piece * 3 + i) % kSums]);
+    ptx::store_relaxed16(to + piece * threads, make_uint4(words[0], words[1], words[2], kArrived));
+  }
 }
 // Adds what CTAs before this one leave of the tile, from the nearest on, and clears its place.
 template <int kBlocks, int kSums>
 __device__ __forceinline__ void tile_take(const TileArgs& args, const Segment& seg, float (&sum)[kBlocks][kSums], int thread, int threads) {
-  // As many words in flight as registers allow: quads of four for each of several CTAs.
-  constexpr int kQuads = kBlocks * kSums / 4, kBatch = kQuads < 8 ? kQuads : 8, kCtas = 8 / kBatch;
+  // As many pieces in flight as registers allow: those of one CTA, or all of several.
+  constexpr int kFloats = kBlocks * kSums, kPieces = tile_pieces(kFloats), kBatch = kPieces < 8 ? kPieces : 8, kCtas = kPieces < 8 ? 8 / kPieces : 1;
   const int start = seg.tile * args.chunks;
   for (int cta = static_cast<int>(blockIdx.x), open = seg.begin; open > 0;) {
     int many = 0;
     for (; many < kCtas && open > 0; ++many) open = max(split_start(args, grid_ctas(), cta - many - 1) - start, 0);
     cta -= many;
     // The CTAs cta + many - 1, ..., cta, from the nearest on.
-    uint4* from = reinterpret_cast<uint4*>(args.partials) + static_cast<int64_t>(cta) * (kQuads * threads) + thread;
+    uint4* from = args.partials + static_cast<int64_t>(cta) * (kPieces * threads) + thread;
 #pragma unroll
-    for (int quad = 0; quad < kQuads; quad += kBatch) {
+    for (int first = 0; first < kPieces; first += kBatch) {
       uint4 part[kCtas][kBatch];
       bool missing;
       do {
@@ -145,24 +143,32 @@ __device__ __forceinline__ void tile_take(const TileArgs& args, const Segment& s
 #pragma unroll
         for (int of = 0; of < kCtas; ++of)
 #pragma unroll
-          for (int i = 0; i < kBatch; ++i) {
-            part[of][i] = {};
-            if (of < many) part[of][i] = ptx::load_relaxed16(from + ((many - 1 - of) * kQuads + quad + i) * threads);
+          for (int i = 0; i < kBatch && first + i < kPieces; ++i) {
+            part[of][i] = make_uint4(kArrived, kArrived, kArrived, kArrived);
+            if (of < many) part[of][i] = ptx::load_relaxed16(from + ((many - 1 - of) * kPieces + first + i) * threads);
           }
 #pragma unroll
         for (int of = 0; of < kCtas; ++of)
 #pragma unroll
-          for (int i = 0; i < kBatch; ++i)
-            missing |= part[of][i].x == kNothing || part[of][i].y == kNothing || part[of][i].z == kNothing || part[of][i].w == kNothing;
+          for (int i = 0; i < kBatch && first + i < kPieces; ++i) {
+            // Words without a sum are looked at too: else the compiler loads the others one by one.
+            missing |= part[of][i].w != kArrived;
+            if ((first + i) * 3 + 1 >= kFloats) missing |= part[of][i].y != kArrived;
+            if ((first + i) * 3 + 2 >= kFloats) missing |= part[of][i].z != kArrived;
+          }
       } while (missing);
 #pragma unroll
       for (int of = 0; of < kCtas; ++of) {
         if (of >= many) break;
 #pragma unroll
-        for (int i = 0; i < kBatch; ++i) {
-          ptx::store_relaxed16(from + ((many - 1 - of) * kQuads + quad + i) * threads, make_uint4(kNothing, kNothing, kNothing, kNothing));
-          float* to = &sum[(quad + i) * 4 / kSums][(quad + i) * 4 % kSums];
-          to[0] += __uint_as_float(part[of][i].x), to[1] += __uint_as_float(part[of][i].y), to[2] += __uint_as_float(part[of][i].z), to[3] += __uint_as_float(part[of][i].w);
+        for (int i = 0; i < kBatch && first + i < kPieces; ++i) {
+          ptx::store_relaxed16(from + ((many - 1 - of) * kPieces + first + i) * threads, make_uint4(0, 0, 0, 0));
+          const uint32_t words[3] = {part[of][i].x, part[of][i].y, part[of][i].z};
+#pragma unroll
+          for (int j = 0; j < 3 && (first + i) * 3 + j < kFloats; ++j) {
+            const int at = (first + i) * 3 + j;
+            sum[at / kSums][at % kSums] += __uint_as_float(words[j]);
+          }
         }
       }
     }

@@ -58,7 +58,7 @@ std::vector<W8a8Plan> w8a8_candidates(const W8a8Problem& problem) {
     const int token_tiles = static_cast<int>((m + tokens - 1) / tokens);
     for (const int share : {1, 2})
       for (const int splits : {1, 2, 4}) {
-        if (m >= 512 && splits > 2) continue;
+        if ((m >= 512 && splits > 2) || (splits > 1 && problem.batch_invariant && problem.layout.codes != W8a8Codes::kInt8)) continue;
         const int cluster = share * splits, slots = cluster == 1 ? 132 : cluster == 2 ? 66 : cluster == 4 ? 32 : 16;
         if (cluster > 8) continue;
         std::vector<int> groups = {(fewest + share - 1) / share};

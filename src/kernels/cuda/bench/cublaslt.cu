@@ -38,7 +38,9 @@ Kind kind_of(LtProduct product) {
   switch (product) {
     case LtProduct::kBF16: return {CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16BF, CUDA_R_16BF};
     case LtProduct::kInt8ToInt32: return {CUBLAS_COMPUTE_32I, CUDA_R_32I, CUDA_R_8I, CUDA_R_32I};
-    case LtProduct::kE4M3ToBF16: return {CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_8F_E4M3, CUDA_R_16BF};
+    case LtProduct::kE4M3ToBF16:
+    case LtProduct::kE4M3FastToBF16:
+    case LtProduct::kE4M3BlocksToBF16: return {CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_8F_E4M3, CUDA_R_16BF};
   }
   return {};
 }
@@ -62,6 +64,27 @@ double cublaslt_us(LtProduct product, int64_t m, int64_t n, int64_t k, const voi
   cublasLtMatmulDescCreate_(&desc, kind.compute, kind.scale);
   const cublasOperation_t transposed = CUBLAS_OP_T;
   cublasLtMatmulDescSetAttribute_(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed));
+  if (product == LtProduct::kE4M3FastToBF16) {
+    const int8_t fast = 1;
+    cublasLtMatmulDescSetAttribute_(desc, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof(fast));
+  }
+  if (product == LtProduct::kE4M3BlocksToBF16) {
+#if CUBLAS_VERSION >= 120900
+    static const DeviceBytes scales = [] {
+      const std::vector<float> ones(2 << 20, 1.0f);
+      return upload(ones.data(), ones.size() * 4);
+    }();
+    const void* of_any = scales.as();
+    const int32_t of_w = CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F, of_x = CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F;
+    cublasLtMatmulDescSetAttribute_(desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &of_any, sizeof(of_any));
+    cublasLtMatmulDescSetAttribute_(desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &of_any, sizeof(of_any));
+    cublasLtMatmulDescSetAttribute_(desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &of_w, sizeof(of_w));
+    cublasLtMatmulDescSetAttribute_(desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &of_x, sizeof(of_x));
+    if (std::max(m, n) * ((k + 127) / 128) > (2 << 20)) return NAN;  // more scales than there are
+#else
+    return NAN;
+#endif
+  }
   cublasLtMatrixLayout_t a, b, d;  // column-major: w is [k, n], x is [k, m], y is [n, m]
   cublasLtMatrixLayoutCreate_(&a, kind.in, static_cast<uint64_t>(k), static_cast<uint64_t>(n), k);
   cublasLtMatrixLayoutCreate_(&b, kind.in, static_cast<uint64_t>(k), static_cast<uint64_t>(m), k);

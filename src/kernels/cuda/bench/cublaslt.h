@@ -4,7 +4,8 @@
 
 namespace octavo::cuda {
 
-enum class LtProduct : uint8_t { kBF16, kInt8ToInt32, kE4M3ToBF16 };  // both operands; the last with one scale of 1 for each
+// Both operands; kE4M3*: scales of 1, one for each operand or those of blocks of 128 x 128 and 1 x 128; fast: fast accumulation.
+enum class LtProduct : uint8_t { kBF16, kInt8ToInt32, kE4M3ToBF16, kE4M3FastToBF16, kE4M3BlocksToBF16 };
 
 // Microseconds of y[m,n] = x[m,k] w[n,k]^T by the fastest of the first 8 heuristic answers: each tried shortly, the two best
 // timed. w: `copies` weights, `stride` bytes apart. NaN where the library is missing or has no kernel.

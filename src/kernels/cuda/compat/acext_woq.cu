@@ -95,7 +95,7 @@ Space space_of(const Kind& kind, const WoqLayout& layout, int span, int64_t m, u
 uint64_t most_partial_bytes(int64_t m) {
   uint64_t tokens = 16;
   while (tokens < 128 && static_cast<int64_t>(tokens) < 2 * m) tokens *= 2;
-  return static_cast<uint64_t>(kSms) * 256 * tokens * 4;
+  return static_cast<uint64_t>(kSms) * 256 * tokens * 6;
 }
 
 bool power_of_two_upto(int value, int most) { return value > 0 && value <= most && (value & (value - 1)) == 0; }
