@@ -62,7 +62,7 @@ void run(const Int8Call& call, const CutlassGemmConfig& config, char* workspace,
     char* base = reinterpret_cast<char*>(round_up(reinterpret_cast<uintptr_t>(workspace)));
     // Sums need no scales, but packing wants some: the codes are any bytes that are there.
     const auto* scales = sums ? static_cast<const float*>(call.b) : call.alpha_col;
-    w8a8_pack_gpu(call.n, call.k, operands.rows, scales, sums || !call.per_channel, base, stream);
+    w8a8_pack_gpu(call.n, call.k, static_cast<const int8_t*>(call.b), scales, sums || !call.per_channel, base, stream);
     operands.packed = base;
     operands.workspace = base + round_up(problem.layout.bytes);
     operands.workspace_bytes = workspace_bytes - static_cast<size_t>(static_cast<char*>(operands.workspace) - workspace);
