@@ -29,7 +29,9 @@ double cost(const W8a8Problem& problem, const W8a8Plan& plan) {
   // A chunk in cycles: 64 x tokens x 32 products take tokens / 2 on the matrix unit; shared memory is written once and read
   // for each product.
   const double products = 4.0 * groups * std::max(plan.tokens / 2.0, 25.3) * (adds_chunks(problem) ? 1.06 : 1.0);
-  const double shared = (4.0 * groups * (2048 + plan.tokens * 32) + chunk_bytes) / 112;
+  // With blocks each warp reads the scales of the tokens: two wavefronts of 128 bytes for 8 of them.
+  const double scale_reads = layout.codes == W8a8Codes::kE4M3Blocks ? groups * plan.tokens * 128.0 : 0;
+  const double shared = (4.0 * groups * (2048 + plan.tokens * 32) + chunk_bytes + scale_reads) / 112;
   const double matrix = waves * chunks * std::max(products, shared) / 1750;
   const double one_sm = waves * chunks * chunk_bytes / 90e3;
   const double l2 = (tiles * plan.share * strips * kBlockBytes * (k / kBlockCols) + tiles * plan.tokens * k) / 12.8e6;
@@ -102,7 +104,8 @@ W8a8Plan w8a8_choose(const W8a8Problem& problem) {
   for (const int tokens : kTokenTiles) {
     if (tokens > 8 && problem.m <= tokens / 2) break;
     const int token_tiles = divide_up(problem.m, tokens);
-    if (token_tiles > 1 && (problem.m <= 128 || tokens <= 64 || (tokens < 192 && token_tiles > 8))) continue;  // w would be read too often
+    const bool narrow = adds_chunks(problem) && tokens == 64 && problem.m <= 256;  // 128 and more tokens wait for shared memory
+    if (token_tiles > 1 && !narrow && (problem.m <= 128 || tokens <= 64 || (tokens < 192 && token_tiles > 8))) continue;  // w would be read too often
     for (const int share : {1, 2, 4})
       for (const int splits : {1, 2, 4, 8}) {
         if (splits > 1 && problem.batch_invariant && problem.layout.codes != W8a8Codes::kInt8) break;
