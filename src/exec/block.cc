@@ -62,21 +62,24 @@ struct Block::Impl {
     RowReaders readers;
     int64_t width;  // of the rows
   };
+  static bool fit(const PackedLayerLinear& linear, int64_t span, float fixed) {
+    return linear.packed.activation().span_k == span && linear.packed.act_scale() == fixed;
+  }
   Group group_of(std::initializer_list<Role> roles, int64_t rows, int64_t width, Floats& floats, bool hooked) {
     Group group{.members = {}, .readers = {}, .width = width};
     bool plain = hooked;
     for (const Role role : roles)
       if (PackedLayerLinear* linear = find(role); linear != nullptr) {
         group.members.push_back(linear);
-        const Quant& activation = linear->packed.activation();
         if (hooked) continue;  // the hook may change the weights
         const bool first = group.readers.codes == nullptr;
         // A recipe may mix schemes in a group. Codes with scales of another length are made from floats.
-        if (!linear->packed.int8_activations() || (!first && group.readers.span != activation.span_k)) {
+        if (!linear->packed.int8_activations() || (!first && !fit(*linear, group.readers.span, group.readers.fixed))) {
           plain = true;
         } else if (first) {
           group.readers.codes = &work->int8_rows;
-          group.readers.span = activation.span_k;
+          group.readers.span = linear->packed.activation().span_k;
+          group.readers.fixed = linear->packed.act_scale();
         }
       }
     if (plain) group.readers.floats = sized(floats, rows * width);
@@ -97,9 +100,9 @@ struct Block::Impl {
         run_linear(linear->packed, x, rows, group.width, added, out, ldy, pool);
         continue;
       }
-      const int64_t span = linear->packed.activation().span_k;
-      if (!quantized || work->int8_rows.span != span)
-        quantize_rows(x, rows, group.width, group.width, span, pool, &work->int8_rows);
+      if (!quantized || !fit(*linear, work->int8_rows.span, work->int8_rows.fixed))
+        quantize_rows(x, rows, group.width, group.width, linear->packed.activation().span_k, pool, &work->int8_rows,
+                      linear->packed.act_scale());
       quantized = true;
       run_linear(linear->packed, work->int8_rows, added, out, ldy, pool);
     }

@@ -113,7 +113,7 @@ struct Forward::Impl {
   // Logits of `rows` hidden rows, [rows, vocab].
   void run_head(float* x, int64_t rows, float* out) {
     const bool int8 = head.int8_activations();
-    RowReaders readers{.span = head.activation().span_k};
+    RowReaders readers{.span = head.activation().span_k, .fixed = head.act_scale()};
     if (int8)
       readers.codes = &work->int8_rows;
     else

@@ -12,7 +12,7 @@ namespace {
 // One scale for all rows belongs to one weight, and an order of columns too.
 bool mergeable(const Linear& a, const Linear& b) {
   const QuantScheme& scheme = a.weight.scheme;
-  return scheme == b.weight.scheme && a.weight.k == b.weight.k && a.bias.empty() == b.bias.empty() && !scheme.permuted_k &&
+  return scheme == b.weight.scheme && a.weight.k == b.weight.k && a.bias.empty() == b.bias.empty() && !scheme.permuted_k && a.weight.act_scale == b.weight.act_scale &&
          (!scheme.weight.quantized() || scheme.weight.span_n == 1);
 }
 

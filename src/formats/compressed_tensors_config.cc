@@ -91,10 +91,12 @@ Quant parse_activations(const Json& args, std::string_view what) {
   const std::string type = args.get_string("type", "int"), strategy = strategy_of(args, what);
   const int64_t bits = args.get_int("num_bits", 8);
   const bool dynamic = present(args, "dynamic") && args.at("dynamic").is_bool() && args.at("dynamic").as_bool();
-  if (type != "int" || bits != 8 || strategy != "token" || !dynamic || !args.get_bool("symmetric", true))
-    fail(Code::kUnsupported, what, ": ", bits, "-bit ", quoted(type), ", strategy ", quoted(strategy),
-         dynamic ? ", dynamic" : ", static", "; Octavo reads dynamic symmetric 8-bit integers per token");
-  return {.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 1, .dynamic = true};
+  const bool integers = type == "int" && bits == 8 && args.get_bool("symmetric", true);
+  if (integers && strategy == "token" && dynamic) return {.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 1, .dynamic = true};
+  if (integers && strategy == "tensor" && !dynamic) return {.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 0};
+  fail(Code::kUnsupported, what, ": ", bits, "-bit ", quoted(type), ", strategy ", quoted(strategy), dynamic ? ", dynamic" : ", static",
+       args.get_bool("symmetric", true) ? "" : ", asymmetric",
+       "; Octavo reads symmetric 8-bit integers, dynamic per token or static per tensor");
 }
 
 CtLayout parse_layout(const Json& group, const std::string& global, std::string_view what) {

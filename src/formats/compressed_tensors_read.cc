@@ -15,7 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPacked = "weight_packed", kWeight = "weight", kScale = "weight_scale",
-                           kShape = "weight_shape", kZero = "weight_zero_point", kColumnGroups = "weight_g_idx";
+                           kShape = "weight_shape", kZero = "weight_zero_point", kColumnGroups = "weight_g_idx",
+                           kInputScale = "input_scale", kInputZero = "input_zero_point";
 // Scales of a quantized key/value cache: read past, as the cache stays float here.
 constexpr std::string_view kCacheParts[] = {"k_scale", "v_scale", "k_zero_point", "v_zero_point"};
 
@@ -53,6 +54,7 @@ struct Module {
   const ShardTensor* scale = nullptr;
   const ShardTensor* zero = nullptr;
   const ShardTensor* column_groups = nullptr;
+  float input_scale = 0;  // static activations
   int bits() const { return scheme.weight.elem == Elem::kI4 ? 4 : 8; }
   int64_t groups() const {
     return scheme.weight.span_k == 0 ? 1 : (k + scheme.weight.span_k - 1) / scheme.weight.span_k;
@@ -107,7 +109,8 @@ class CtCheckpoint final : public Checkpoint {
 
   static bool is_part(const ShardTensor& t) {
     const std::string_view part = split(t.tensor->name).second;
-    return part == kPacked || part == kScale || part == kShape || part == kZero || part == kColumnGroups ||
+    return part == kPacked || part == kScale || part == kShape || part == kZero || part == kColumnGroups || part == kInputScale ||
+           part == kInputZero ||
            std::find(std::begin(kCacheParts), std::end(kCacheParts), part) != std::end(kCacheParts);
   }
 
@@ -119,7 +122,7 @@ class CtCheckpoint final : public Checkpoint {
     } else if (!is_part(t)) {
       if (part == kWeight) check_float_layer(module, t);
       if (part.substr(0, 6) == "input_" || part.substr(0, 7) == "output_")
-        fail(Code::kUnsupported, place(t), ": static scales of activations are not supported");
+        fail(Code::kUnsupported, place(t), ": of what is static in activations, Octavo reads input_scale");
       tensors_.push_back(stored_info(t));
     }
   }
@@ -179,6 +182,7 @@ class CtCheckpoint final : public Checkpoint {
       expect(*m.column_groups, Elem::kI32, {m.k});
       bytes += m.column_groups->tensor->bytes();
     }
+    bytes += set_input_scale(module, *group, m);
     TensorInfo out{
         .name = module + ".weight", .shape = {m.n, m.k}, .scheme = m.scheme, .bytes = bytes, .file = codes.file->name};
     if (folder_.shards().find(out.name) != nullptr && layout == CtLayout::kPacked)
@@ -229,6 +233,33 @@ class CtCheckpoint final : public Checkpoint {
     m.scheme.weight.scale = elem;
   }
 
+  // The scale of static activations. Returns the bytes of what says it.
+  uint64_t set_input_scale(const std::string& module, const CtGroup& group, Module& m) const {
+    const ShardTensor *scale = part(module, kInputScale), *zero = part(module, kInputZero);
+    const bool fixed = group.scheme.act.quantized() && !group.scheme.act.dynamic;
+    if (fixed != (scale != nullptr) || (zero != nullptr && !fixed))
+      fail(Code::kInvalid, place(*m.codes), ": ", quoted(cat(module, ".", scale == nullptr && !zero ? kInputScale : scale ? kInputScale : kInputZero)),
+           fixed ? " is missing" : " exists", ", but input_activations of config_groups.", quoted(group.name), fixed ? " are static" : " are not static");
+    if (!fixed) return 0;
+    const Elem elem = scale->tensor->dtype->elem;
+    if (elem != Elem::kF32 && elem != Elem::kF16 && elem != Elem::kBF16)
+      fail(Code::kUnsupported, place(*scale), " has dtype ", scale->tensor->dtype->name, "; Octavo reads F32, F16, BF16");
+    const auto single = [](const ShardTensor& t) { return t.tensor->shape.empty() || t.tensor->shape == std::vector<int64_t>{1}; };
+    if (!single(*scale)) fail(Code::kInvalid, place(*scale), " has shape ", text(scale->tensor->shape), ", expected [1]");
+    decode(elem, scale->bytes().data(), 1, &m.input_scale);
+    if (!(m.input_scale > 0) || !std::isfinite(m.input_scale))
+      fail(Code::kCorrupt, place(*scale), " is ", m.input_scale, ", expected a positive number (byte ", scale->tensor->begin, ")");
+    uint64_t bytes = scale->tensor->bytes();
+    if (zero != nullptr) {  // some writers store it, always 0 for symmetric codes
+      if (zero->tensor->dtype->elem != Elem::kI8 || !single(*zero))
+        fail(Code::kInvalid, place(*zero), " is ", zero->tensor->dtype->name, " ", text(zero->tensor->shape), ", expected I8 [1]");
+      if (load<int8_t>(zero->bytes(), 0) != 0)
+        fail(Code::kInvalid, place(*zero), " is ", int{load<int8_t>(zero->bytes(), 0)}, ", but config_groups.", quoted(group.name), " says symmetric");
+      bytes += zero->tensor->bytes();
+    }
+    return bytes;
+  }
+
   static void check_zero(const Module& m) {
     const bool packed = m.layout == CtLayout::kPacked && m.scheme.weight.span_n != 0;
     if (packed) return expect(*m.zero, Elem::kI32, {(m.n * m.bits() + 31) / 32, m.groups()});
@@ -263,6 +294,7 @@ class CtCheckpoint final : public Checkpoint {
     out.scheme = m.scheme;
     out.n = m.n;
     out.k = m.k;
+    out.act_scale = m.input_scale;
     decode_codes(m, out);
     const int64_t scales = m.scale_rows() * m.groups();
     out.scales.resize(static_cast<size_t>(scales));

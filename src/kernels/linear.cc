@@ -216,6 +216,7 @@ PackedLinear pack_linear(const QTensor& w, ThreadPool& pool, const LinearRow* ro
   packed.scheme_ = scheme;
   packed.n_ = w.n;
   packed.k_ = w.k;
+  packed.act_scale_ = w.act_scale;
   packed.data_ = allocate_packed(row->packed_bytes(scheme, w));
   // Nobody else sees the bytes yet.
   row->pack(scheme, w, const_cast<std::byte*>(packed.data_.bytes().data()), pool);
@@ -228,14 +229,15 @@ void run_linear(const PackedLinear& w, const float* x, int64_t m, int64_t ldx, c
   OCTAVO_CHECK(m >= 0 && ldx >= w.k() && ldy >= w.n(), "m=", m, " ldx=", ldx, " ldy=", ldy, " n=", w.n(), " k=", w.k());
   if (w.row_->run != nullptr) return w.row_->run(w.scheme_, w.n_, w.k_, w.data_.bytes().data(), x, m, ldx, bias, y, ldy, pool);
   thread_local QuantizedRows rows;
-  quantize_rows(x, m, w.k_, ldx, w.scheme_.act.span_k, pool, &rows);
+  quantize_rows(x, m, w.k_, ldx, w.scheme_.act.span_k, pool, &rows, w.act_scale_);
   run_linear(w, rows, bias, y, ldy, pool);
 }
 
 void run_linear(const PackedLinear& w, const QuantizedRows& x, const float* bias, float* y, int64_t ldy, ThreadPool& pool) {
   OCTAVO_CHECK(!w.empty() && w.row_->run_int8 != nullptr, "a row for float activations");
-  OCTAVO_CHECK(x.k == w.k() && x.span == w.activation().span_k && ldy >= w.n(), "k=", x.k, " span=", x.span, " ldy=", ldy,
-               "; weight n=", w.n(), " k=", w.k(), " span=", w.activation().span_k);
+  OCTAVO_CHECK(x.k == w.k() && x.span == w.activation().span_k && x.fixed == w.act_scale() && ldy >= w.n(), "k=", x.k, " span=",
+               x.span, " scale=", x.fixed, " ldy=", ldy,
+               "; weight n=", w.n(), " k=", w.k(), " span=", w.activation().span_k, " scale=", w.act_scale());
   w.row_->run_int8(w.data_.bytes().data(), x, bias, y, ldy, pool);
 }
 

@@ -4,11 +4,11 @@
 // threads and the order of work are; sums over k have one fixed order per kernel. Rows for int8 activations sum in integers
 // within a group and agree bit for bit on every instruction set.
 //
-// Linears that read the same x and have the same activation() share one quantization:
+// Linears that read the same x and have the same activation() and act_scale() share one quantization:
 //   PackedLinear q = pack_linear(wq, pool, nullptr, Activation::kInt8Token), k = ..., v = ...;
 //   QuantizedRows rows;                                       // keep it: its memory is used again
 //   if (q.int8_activations()) {
-//     quantize_rows(x, m, q.k(), ldx, q.activation().span_k, pool, &rows);
+//     quantize_rows(x, m, q.k(), ldx, q.activation().span_k, pool, &rows, q.act_scale());
 //     run_linear(q, rows, ...); run_linear(k, rows, ...); run_linear(v, rows, ...);
 //   }
 // run_linear(w, x, ...) with floats works for every weight: it quantizes x itself where the row wants int8.
@@ -56,6 +56,7 @@ class PackedLinear {
   int64_t k() const { return k_; }
   const QuantScheme& scheme() const { return scheme_; }         // with the activations it was packed for
   const Quant& activation() const { return scheme_.act; }       // span_k: columns per activation scale, 0: the row
+  float act_scale() const { return act_scale_; }                // of all activations, where the checkpoint fixes it; else 0
   bool int8_activations() const { return scheme_.act.quantized(); }
   const LinearRow* row() const { return row_; }
   uint64_t bytes() const { return data_.size(); }
@@ -68,6 +69,7 @@ class PackedLinear {
   const LinearRow* row_ = nullptr;
   QuantScheme scheme_;
   int64_t n_ = 0, k_ = 0;
+  float act_scale_ = 0;
   Buffer data_;
 };
 
@@ -79,7 +81,7 @@ PackedLinear pack_linear(const QTensor& w, ThreadPool& pool, const LinearRow* ro
 // and 4 * ldy are multiples of 64 bytes, products of many rows are about a tenth faster.
 void run_linear(const PackedLinear& w, const float* x, int64_t m, int64_t ldx, const float* bias, float* y, int64_t ldy,
                 ThreadPool& pool);
-// The same from rows quantized before, with w.activation().span_k; only if w.int8_activations().
+// The same from rows quantized before, with w.activation().span_k and w.act_scale(); only if w.int8_activations().
 void run_linear(const PackedLinear& w, const QuantizedRows& x, const float* bias, float* y, int64_t ldy, ThreadPool& pool);
 
 // One row of the table. linear.inc holds them; dispatch, oracle tests and benchmarks loop over linear_rows().

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/cpu/int8.h"
 #include "kernels/ops_table.h"
 
 namespace octavo {
@@ -24,13 +23,7 @@ void in_tasks(int64_t items, int64_t values_per_item, ThreadPool& pool, const Fn
 }
 
 void prepare(const RowReaders& out, int64_t rows, int64_t n) {
-  if (out.codes == nullptr) return;
-  OCTAVO_CHECK(out.span >= 0, "span=", out.span);
-  out.codes->m = rows;
-  out.codes->k = n;
-  out.codes->span = out.span;
-  out.codes->codes.resize(static_cast<size_t>(rows * n));
-  out.codes->scales.resize(static_cast<size_t>(rows * out.codes->groups()));
+  if (out.codes != nullptr) begin_rows(rows, n, out.span, out.fixed, out.codes);
 }
 
 // Where row `row` is made: its place in memory, or scratch memory of the thread when only its codes are wanted.
@@ -41,10 +34,8 @@ float* place(const RowReaders& out, int64_t row, int64_t n) {
   return scratch.data();
 }
 
-void hand_over(const RowReaders& out, int64_t row, int64_t n, const float* values) {
-  if (out.codes == nullptr) return;
-  int8::row_kernels().quantize(values, n, out.span, out.codes->codes.data() + row * n,
-                               out.codes->scales.data() + row * out.codes->groups());
+void hand_over(const RowReaders& out, int64_t row, const float* values) {
+  if (out.codes != nullptr) quantize_row_of(values, row, out.codes);
 }
 
 }  // namespace
@@ -67,7 +58,7 @@ void residual_norm(float* x, int64_t rows, int64_t n, const Residual& step, cons
     if (!makes) return;
     float* to = place(out, row, n);
     ops().rms_norm(at, n, step.norm, step.eps, to);
-    hand_over(out, row, n, to);
+    hand_over(out, row, to);
   });
 }
 
@@ -78,7 +69,7 @@ void gate_mul(GateAct act, const Rows& shape, const float* gate, const float* up
   in_tasks(shape.rows, shape.n, pool, [&](int64_t row) {
     float* to = place(out, row, shape.n);
     one(gate + row * shape.ld, up + row * shape.ld, to, shape.n);
-    hand_over(out, row, shape.n, to);
+    hand_over(out, row, to);
   });
 }
 

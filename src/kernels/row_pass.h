@@ -15,6 +15,7 @@ struct RowReaders {
   float* floats = nullptr;         // [rows, n] contiguous, or nullptr
   QuantizedRows* codes = nullptr;  // or nullptr; with one scale per `span` columns, 0: per row
   int64_t span = 0;
+  float fixed = 0;                 // the scale of all rows, where the checkpoint says it; else 0
 };
 
 // x += delta, or += rms_norm(delta) * delta_norm if that is there; then rms_norm(x) * norm for `out`. x and delta are

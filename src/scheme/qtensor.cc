@@ -1,6 +1,8 @@
 // QTensor: sizes, validation and the definition of its numbers.
 #include "scheme/qtensor.h"
 
+#include <cmath>
+
 #include <algorithm>
 #include <cstring>
 
@@ -97,6 +99,9 @@ void validate(const QTensor& w, std::string_view what) {
   check_size(what, "scales:", w.scales.size(), q.quantized() ? groups : 0);
   check_size(what, "zero points:", w.zeros.size(), q.symmetric() ? 0 : groups);
   check_size(what, "group indexes:", w.group_of.size(), w.scheme.permuted_k ? static_cast<uint64_t>(w.k) : 0);
+  const bool fixed = w.scheme.act.quantized() && !w.scheme.act.dynamic;
+  if (fixed ? !(w.act_scale > 0 && std::isfinite(w.act_scale)) : w.act_scale != 0)
+    fail(Code::kCorrupt, what, ": the scale of activations is ", w.act_scale, ", expected ", fixed ? "a positive number" : "none");
   const int lowest = q.elem == Elem::kI4 ? -8 : -128, highest = q.elem == Elem::kI4 ? 7 : 127;
   for (size_t i = 0; i < w.zeros.size(); ++i)
     if (w.zeros[i] < lowest || w.zeros[i] > highest)

@@ -23,6 +23,7 @@ struct QTensor {
   std::vector<float> scales;
   std::vector<int16_t> zeros;     // like scales, in code units (kI4: -8..7, kI8: -128..127); empty if symmetric
   std::vector<int32_t> group_of;  // [k]; only with scheme.permuted_k
+  float act_scale = 0;            // of the linear's input, where scheme.act is quantized and not dynamic; else 0
 
   int64_t groups() const { return scheme.weight.span_k == 0 ? 1 : (k + scheme.weight.span_k - 1) / scheme.weight.span_k; }
   int64_t scale_rows() const { return scheme.weight.span_n == 0 ? 1 : n; }

@@ -321,7 +321,11 @@ TEST(CompressedTensors, RefusesBadConfigs) {
        "format 'nvfp4-pack-quantized'"},
       {std::string(kWeights4) + ",\"output_activations\":{\"num_bits\":8}", Code::kUnsupported, "output_activations"},
       {std::string(kWeights4) + ",\"input_activations\":{\"num_bits\":8,\"strategy\":\"tensor\",\"dynamic\":false}",
-       Code::kUnsupported, "static; Octavo reads dynamic"},
+       Code::kInvalid, "'l.input_scale' is missing, but input_activations of config_groups.'group_0' are static"},
+      {std::string(kWeights4) + ",\"input_activations\":{\"num_bits\":8,\"strategy\":\"tensor\",\"dynamic\":false,\"symmetric\":false}",
+       Code::kUnsupported, "static, asymmetric; Octavo reads symmetric"},
+      {std::string(kWeights4) + ",\"input_activations\":{\"num_bits\":8,\"strategy\":\"token\",\"dynamic\":false}",
+       Code::kUnsupported, "strategy 'token', static"},
       {std::string(kWeights4) +
            ",\"input_activations\":{\"num_bits\":8,\"type\":\"float\",\"strategy\":\"token\",\"dynamic\":true}",
        Code::kUnsupported, "'float'"},
@@ -395,12 +399,52 @@ TEST(CompressedTensors, RefusesPartsThatContradictEachOther) {
       [](Parts& p) {
         p.push_back({"input_scale", Elem::kF32, {1}, Buffer::allocate(4)});
       },
-      Code::kUnsupported, "static scales of activations");
+      Code::kInvalid, "'l.input_scale' exists, but input_activations of config_groups.'group_0' are not static");
+  with(
+      [](Parts& p) {
+        p.push_back({"output_scale", Elem::kF32, {1}, Buffer::allocate(4)});
+      },
+      Code::kUnsupported, "Octavo reads input_scale");
   with(
       [](Parts& p) {
         p.push_back({"weight", Elem::kF32, {1}, Buffer::allocate(4)});
       },
       Code::kInvalid, "the layer also has a tensor 'l.weight'");
+}
+
+TEST(CompressedTensors, ReadsStaticScalesOfActivations) {
+  const QTensor w = random_weight(parse_scheme("w8a8-sf32"), 9, 64, 1);
+  const std::string config = "\"weights\":{\"num_bits\":8,\"symmetric\":true,\"strategy\":\"channel\"},"
+                             "\"input_activations\":{\"num_bits\":8,\"strategy\":\"tensor\",\"dynamic\":false}";
+  const auto parts = [&](float scale, int zero) {
+    std::vector<CtPart> out = encode_ct(w);
+    CtPart part{"input_scale", Elem::kF32, {1}, Buffer::allocate(4)};
+    *part.bytes.as<float>() = scale;
+    out.push_back(std::move(part));
+    if (zero >= 0) {
+      CtPart more{"input_zero_point", Elem::kI8, {1}, Buffer::allocate(1)};
+      *more.bytes.as<int8_t>() = static_cast<int8_t>(zero);
+      out.push_back(std::move(more));
+    }
+    return out;
+  };
+  for (const int zero : {-1, 0}) {
+    const Folder folder;
+    add_parts(folder, parts(0.25f, zero), config, "int-quantized");
+    const QTensor read = open_checkpoint(folder.path())->read_weight("l.weight");
+    EXPECT_EQ(read.act_scale, 0.25f);
+    EXPECT_FALSE(read.scheme.act.dynamic);
+    EXPECT_TRUE(read.scheme.act.quantized());
+    EXPECT_NE(reject_ct(read.scheme), "");  // written nowhere
+  }
+  const auto refuses = [&](float scale, int zero, Code code, const char* says) {
+    const Folder folder;
+    add_parts(folder, parts(scale, zero), config, "int-quantized");
+    EXPECT_ERROR(open_checkpoint(folder.path()), code, says);
+  };
+  refuses(0, -1, Code::kCorrupt, "tensor 'l.input_scale' is 0, expected a positive number (byte ");
+  refuses(INFINITY, -1, Code::kCorrupt, "expected a positive number");
+  refuses(1, 3, Code::kInvalid, "tensor 'l.input_zero_point' is 3, but config_groups.'group_0' says symmetric");
 }
 
 TEST(CompressedTensors, NotesIgnoredCacheScalesAndEntriesThatMatchNothing) {

@@ -195,6 +195,46 @@ TEST(Int8Linear, EveryRowIsExactlyTheDefinition) {
   EXPECT_GT(runs, 200);
 }
 
+// A scale that the checkpoint fixes: codes by its definition, -128 included, and the same products from every row.
+TEST(Int8Linear, FixedScalesOfActivationsAreExact) {
+  ThreadPool pool(2);
+  constexpr float kScale = 1.0f / 128;
+  int64_t runs = 0;
+  for (Case c : cases()) {
+    if (c.scheme.act.span_k != 0) continue;
+    for (const Size size : {Size{5, 33}, Size{67, 576}, Size{40, 1031}}) {
+      Rng rng(24);
+      QTensor w = weight(c, size, rng);
+      c.scheme.act = w.scheme.act = {.elem = Elem::kI8, .scale = Elem::kF32, .span_k = 0, .span_n = 0, .dynamic = false};
+      w.act_scale = kScale;
+      std::vector<float> x = inputs(rng, kRows, size.k);
+      x[0] = INFINITY, x[1] = -INFINITY;
+      QuantizedRows rows;
+      quantize_rows(x.data(), kRows, size.k, size.k, 0, pool, &rows, kScale);
+      for (size_t i = 0; i < x.size(); ++i)
+        ASSERT_EQ(static_cast<float>(rows.codes[i]), std::clamp(std::nearbyint(x[i] / kScale), -128.0f, 127.0f)) << x[i];
+      const std::vector<float> exact = expected(c, w, rows, nullptr);
+      for (const LinearRow& row : linear_rows()) {
+        if (!integer_row(row) || !reject_linear(row, c.scheme, size.n, size.k).empty()) continue;
+        SCOPED_TRACE(cat(row.name, " ", c.text, " n=", size.n, " k=", size.k));
+        const PackedLinear packed = pack_linear(w, pool, &row);
+        ASSERT_EQ(packed.act_scale(), kScale);
+        const std::vector<float> y = run(packed, rows, nullptr, pool);
+        ASSERT_TRUE(testing::same_bits(y.data(), exact.data(), static_cast<int64_t>(y.size())));
+        std::vector<float> whole(y.size());
+        run_linear(packed, x.data(), kRows, size.k, nullptr, whole.data(), size.n, pool);  // quantizes by itself
+        ASSERT_TRUE(testing::same_bits(y.data(), whole.data(), static_cast<int64_t>(y.size())));
+        ++runs;
+      }
+    }
+  }
+  EXPECT_GT(runs, 50);
+  std::vector<float> x = {1, NAN, 2};
+  QuantizedRows rows;
+  quantize_rows(x.data(), 1, 3, 3, 0, pool, &rows, kScale);
+  EXPECT_TRUE(std::isnan(rows.scales[0]));
+}
+
 TEST(Int8Linear, BitsDependOnNothingButTheRow) {
   ThreadPool one(1), two(2), five(5);
   for (const Case& c : cases()) {

@@ -89,6 +89,8 @@ const Kernels& vnni512_kernels();
 struct RowKernels {
   // Codes and scales of one row (quantized_rows.h).
   void (*quantize)(const float* x, int64_t k, int64_t span, int8_t* codes, float* scales);
+  // Codes of one row with a scale that is given; false if the row has a NaN.
+  bool (*quantize_fixed)(const float* x, int64_t k, float scale, int8_t* codes);
   // Interleaves rows of consecutive chunks of codes into a tile's x and writes its sums; zero: -1 for asymmetric weights.
   void (*prepare)(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* chunks, int64_t num_chunks, int32_t zero, int8_t* x,
                   int32_t* sums);
@@ -108,8 +110,8 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
          ThreadPool& pool);
 
 // Where the sum of a chunk starts, given S = the negated sum of its activations. Symmetric weights: z S. Asymmetric ones: S in
-// two halves of 16 bits, a + 128 b, a in -64..63, for one multiply-add of pairs with (z, 128 z); |S| <= 127 * 512 keeps b
-// within 509, and 128 z <= 32640.
+// two halves of 16 bits, a + 128 b, a in -64..63, for one multiply-add of pairs with (z, 128 z); |S| <= 128 * 512 keeps b
+// within 512, and 128 z <= 32640.
 inline constexpr int32_t kSumBase = 128;
 
 }  // namespace octavo::int8

@@ -147,8 +147,9 @@ std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) {
   const Quant &weight = scheme.weight, &act = scheme.act;
   if (n < 1 || k < 1) return cat("n = ", n, ", k = ", k, ": both must be at least 1");
   if (!act.quantized()) return "activations are floats; this row takes i8";
-  if (act.elem != Elem::kI8 || !act.dynamic || !act.symmetric() || act.span_n != 1)
-    return "this row takes symmetric i8 activations with a dynamic scale per token";
+  const bool fixed = !act.dynamic && act.span_k == 0 && act.span_n == 0;  // one scale, which the checkpoint says
+  if (act.elem != Elem::kI8 || !act.symmetric() || !(fixed || (act.dynamic && act.span_n == 1)))
+    return "this row takes symmetric i8 activations with a dynamic scale per token or a fixed one";
   if ((weight.elem != Elem::kI4 && weight.elem != Elem::kI8) || !weight.quantized())
     return cat("weights are ", info(weight.elem).name, "; this row takes i4 and i8");
   if (weight.span_n > 1) return cat("a scale covers ", weight.span_n, " rows; this row takes 1 or all");
@@ -157,7 +158,7 @@ std::string reject(const QuantScheme& scheme, int64_t n, int64_t k) {
     return cat("groups of ", weight.span_k, " weights and of ", act.span_k, " activations do not nest");
   // Act-order groups may have any length.
   const int64_t longest = scheme.permuted_k ? k : segment_span(scheme, k);
-  const int64_t most = INT32_MAX / (127 * largest_weight(weight));
+  const int64_t most = INT32_MAX / ((fixed ? 128 : 127) * largest_weight(weight));
   if (longest > most) return cat("sums of ", longest, " products may leave int32; at most ", most);
   if (k > INT32_MAX - kChunk) return cat("k = ", k, " is too large");
   return "";

@@ -54,6 +54,20 @@ void quantize_row(const float* x, int64_t k, int64_t span, int8_t* codes, float*
     quantize_span(x + begin, k - begin < span ? k - begin : span, codes + begin, scales++);
 }
 
+// The quotient is rounded once, as a division is, and clamped before it becomes an integer.
+bool quantize_fixed_row(const float* x, int64_t k, float scale, int8_t* codes) {
+  int32_t nan = 0;
+  for (int64_t i = 0; i < k; ++i) {
+    const bool is_nan = x[i] != x[i];
+    nan |= is_nan ? 1 : 0;
+    float quotient = is_nan ? 0.0f : x[i] / scale;
+    quotient = quotient < -128.0f ? -128.0f : quotient;
+    quotient = quotient > 127.0f ? 127.0f : quotient;
+    codes[i] = static_cast<int8_t>(static_cast<int32_t>((quotient + kRound) - kRound));
+  }
+  return nan == 0;
+}
+
 void prepare_tile(const int8_t* codes, int64_t ld, int64_t rows, const Chunk* chunks, int64_t num_chunks, int32_t zero,
                   int8_t* x, int32_t* sums) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -100,7 +114,7 @@ void prepare_spans(const int8_t* codes, int64_t ld, int64_t rows, int64_t column
   }
 }
 
-constexpr RowKernels kRowKernels = {.quantize = quantize_row, .prepare = prepare_tile, .prepare_spans = prepare_spans};
+constexpr RowKernels kRowKernels = {.quantize = quantize_row, .quantize_fixed = quantize_fixed_row, .prepare = prepare_tile, .prepare_spans = prepare_spans};
 
 }  // namespace
 }  // namespace octavo::int8

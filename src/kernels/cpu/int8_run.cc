@@ -3,6 +3,7 @@
 // blocks of 512 k are unpacked into L1 and all tiles of the block of rows pass over them.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/error.h"
@@ -169,16 +170,27 @@ void run(const Kernels& kernels, const std::byte* packed, const QuantizedRows& x
 
 namespace octavo {
 
-void quantize_rows(const float* x, int64_t m, int64_t k, int64_t ldx, int64_t span, ThreadPool& pool, QuantizedRows* out) {
-  OCTAVO_CHECK(m >= 0 && k >= 1 && span >= 0 && (m < 2 || ldx >= k), "m=", m, " k=", k, " ldx=", ldx, " span=", span);
+void begin_rows(int64_t m, int64_t k, int64_t span, float fixed, QuantizedRows* out) {
+  OCTAVO_CHECK(m >= 0 && k >= 1 && span >= 0 && (fixed == 0 || span == 0), "m=", m, " k=", k, " span=", span, " fixed=", fixed);
   out->m = m;
   out->k = k;
   out->span = span;
+  out->fixed = fixed;
   out->codes.resize(static_cast<size_t>(m * k));
   out->scales.resize(static_cast<size_t>(m * out->groups()));
-  pool.parallel_for(m, [&](int64_t row) {
-    int8::row_kernels().quantize(x + row * ldx, k, span, out->codes.data() + row * k, out->scales.data() + row * out->groups());
-  });
+}
+
+void quantize_row_of(const float* x, int64_t row, QuantizedRows* out) {
+  int8_t* codes = out->codes.data() + row * out->k;
+  float* scales = out->scales.data() + row * out->groups();
+  if (out->fixed == 0) return int8::row_kernels().quantize(x, out->k, out->span, codes, scales);
+  *scales = int8::row_kernels().quantize_fixed(x, out->k, out->fixed, codes) ? out->fixed : std::numeric_limits<float>::quiet_NaN();
+}
+
+void quantize_rows(const float* x, int64_t m, int64_t k, int64_t ldx, int64_t span, ThreadPool& pool, QuantizedRows* out, float fixed) {
+  OCTAVO_CHECK(m < 2 || ldx >= k, "k=", k, " ldx=", ldx);
+  begin_rows(m, k, span, fixed, out);
+  pool.parallel_for(m, [&](int64_t row) { quantize_row_of(x + row * ldx, row, out); });
 }
 
 }  // namespace octavo
