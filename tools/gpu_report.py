@@ -2,7 +2,8 @@
 """The report of the GPU kernels' checks, docs/gpu-report.json, and whether it is about the sources that stand here.
 
 gpu_report.py --check [--warn]     compares the report with the sources; says which families are stale and which files changed
-gpu_report.py --run PROGRAM        runs PROGRAM (octavo_cuda_check) on this machine's GPU and writes the report
+gpu_report.py --run PROGRAM        runs PROGRAM (octavo_cuda_check) on this machine's GPU and writes the report;
+                                   --only FAMILY,...: renews these families, what the report says of the others stays
 gpu_report.py --sources [FILE]     a line for each source, as PROGRAM sources prints what it was built from; into FILE as a C++ literal
 
 A family is what the files of src/kernels/cuda with one prefix need (woq, w8a8, ...; acext is compat/): these files, and the
@@ -24,7 +25,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "gpu-report.json"
 CUDA = "src/kernels/cuda"
-SUFFIXES = {".cu", ".cuh", ".cc", ".h", ".inc"}
+SUFFIXES = {".cu", ".cuh", ".cc", ".h"}  # not .inc: tables of plans, which choose among kernels that were checked
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 # What a report runs: families, words of octavo_cuda_check, seconds at most. Checks run beside one another, benchmarks alone
@@ -54,6 +55,8 @@ def closure(path, seen):
         return
     seen.add(path)
     for target in INCLUDE.findall((ROOT / path).read_text(encoding="utf-8")):
+        if pathlib.PurePath(target).suffix not in SUFFIXES:
+            continue
         if target.startswith("kernels/cuda/") and (ROOT / "src" / target).is_file():
             closure(f"src/{target}", seen)
         elif target.startswith("octavo/compat/"):
@@ -85,6 +88,17 @@ def sources_text():
     return "".join(f"{sha}  {path}\n" for path, sha in sorted(files.items()))
 
 
+def load():
+    """The report that stands here; what its first form said once is said of each family."""
+    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    for key in ("made", "card", "toolkit"):
+        if key in report:
+            value = report.pop(key)
+            for known in report["families"].values():
+                known.setdefault(key, value)
+    return report
+
+
 def stale(report):
     """Lines that say what a report lacks."""
     lines = []
@@ -97,7 +111,7 @@ def stale(report):
             for path in sorted(files.keys() | known["files"].keys()):
                 before, here = known["files"].get(path), files.get(path)
                 if before != here:
-                    lines.append(f"{family}: {path} {'is new' if before is None else 'is gone' if here is None else 'changed'} since the report of {report['made']}")
+                    lines.append(f"{family}: {path} {'is new' if before is None else 'is gone' if here is None else 'changed'} since the report of {known['made']}")
         runs = [run for run in report["runs"] if family in run["families"]]
         lines += [f"{family}: failed: octavo_cuda_check {' '.join(run['words'])}" for run in runs if run["status"] != 0]
         if not any(run["kind"] == "check" for run in runs):
@@ -109,7 +123,7 @@ def check(warn):
     if not REPORT.is_file():
         lines = [f"there is no {REPORT.relative_to(ROOT)}"]
     else:
-        lines = stale(json.loads(REPORT.read_text(encoding="utf-8")))
+        lines = stale(load())
     for line in lines:
         print(f"{'warning: ' if warn else ''}{line}", file=sys.stderr)
     if lines:
@@ -140,7 +154,7 @@ def run_one(program, kind, families_of_run, words, seconds):
     return {"kind": kind, "families": families_of_run, "words": words, "status": status, "seconds": took, "result": kept}
 
 
-def run(program):
+def run(program, only):
     here = sources_text()
     built = subprocess.run([program, "sources"], capture_output=True, text=True).stdout
     if built != here:
@@ -149,20 +163,26 @@ def run(program):
     card = ask(["nvidia-smi", "--query-gpu=name,driver_version,power.limit", "--format=csv,noheader"])
     toolkit = ask([program, "toolkit"])
     tree = families()
-    runs = []
+    if unknown := set(only) - tree.keys():
+        print(f"no such family: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    old = load() if only and REPORT.is_file() else {"families": {}, "runs": []}
+    renewed = set(only) or tree.keys()
+    kept = {family: known for family, known in old["families"].items() if family in tree and family not in renewed}
+    runs = [run for run in old["runs"] if set(run["families"]) & kept.keys()]
     with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
-        jobs = [pool.submit(run_one, program, "check", *row) for row in CHECKS if set(row[0]) & tree.keys()]
+        jobs = [pool.submit(run_one, program, "check", *row) for row in CHECKS if set(row[0]) & renewed]
         runs += [job.result() for job in jobs]
-    runs += [run_one(program, "bench", *row) for row in BENCHES if set(row[0]) & tree.keys()]
-    report = {
+    runs += [run_one(program, "bench", *row) for row in BENCHES if set(row[0]) & renewed]
+    about = {
         "made": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "card": card[0] if card else "unknown",
         "toolkit": toolkit[0] if toolkit else "unknown",
-        "families": {family: {"digest": digest_of(files), "files": files} for family, files in tree.items()},
-        "runs": runs,
     }
+    kept |= {family: {**about, "digest": digest_of(tree[family]), "files": tree[family]} for family in renewed}
+    report = {"families": dict(sorted(kept.items())), "runs": runs}
     REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 1 if stale(report) else 0
+    return 1 if any(line.split(":")[0] in renewed for line in stale(report)) else 0
 
 
 def main():
@@ -170,6 +190,7 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--warn", action="store_true")
     parser.add_argument("--run", metavar="PROGRAM")
+    parser.add_argument("--only", metavar="FAMILY,...", default="")
     parser.add_argument("--sources", metavar="FILE", nargs="?", const="")
     arguments = parser.parse_args()
     if arguments.sources is not None:
@@ -179,7 +200,7 @@ def main():
             print(sources_text(), end="")
         return 0
     if arguments.run:
-        return run(arguments.run)
+        return run(arguments.run, [family for family in arguments.only.split(",") if family])
     if arguments.check:
         return check(arguments.warn)
     parser.print_help()

@@ -95,11 +95,10 @@ Json kernel_bench(const KernelBenchRequest& request, const Context& context) {
   if (bench.schemes.empty()) bench.schemes = {"w4a16-g128"};
   check_sizes(bench.m, request.n, request.k);
   for (const std::string& scheme : bench.schemes) {  // before any work
-    const QuantScheme parsed = parse_scheme(scheme);
     for (const auto& [n, k] : bench.shapes) {
       const std::string reason = on_gpu ? gpu().reject_linear(scheme, n, k) : "";
       if (!reason.empty()) fail(Code::kUnsupported, "no GPU kernel for ", scheme, " ", n, " x ", k, ": ", reason);
-      if (!on_gpu) choose_linear(parsed, n, k);
+      if (!on_gpu) choose_linear(parse_scheme(scheme), n, k);
     }
   }
   Json out = Json::object(), ceilings = Json::object(), list = Json::array();

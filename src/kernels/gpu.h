@@ -11,7 +11,7 @@
 
 namespace octavo {
 
-// What one GPU could at most do, measured: bytes a second of a copy's traffic (read and written), operations a second of the
+// What one GPU could at most do, measured: bytes a second (the better of reading, and of copying: read and written), operations a second of the
 // fastest library's products of 8192 x 8192 x 8192 on random data (0: the library is missing).
 struct GpuCeilings {
   double bytes = 0, bf16_ops = 0, int8_ops = 0, e4m3_ops = 0;

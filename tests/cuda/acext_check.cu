@@ -150,10 +150,10 @@ void check_woq(int64_t n, int64_t k, const std::vector<int>& groups, const std::
       current = what;
       const Woq problem{.codes = plain.as(), .x = words(x), .scales = words(scales), .zeros = zeros ? words(zero) : nullptr, .bias = per_column ? nullptr : words(bias), .m = m, .n = n, .k = k,
                         .span = per_column ? k : group, .bits = bits, .bf16 = bf16};
-      const auto gemm = [&](const tkc::CutlassGemmConfig& config, cudaStream_t on) {
+      const auto gemm = [&](const tkc::CutlassGemmConfig& config, cudaStream_t on, int rows_now) {
         const int in = static_cast<int>(n), ik = static_cast<int>(k);
-        if constexpr (per_column) runner->gemm(x.as(), b.as(), scales.as(), y.at(), m, in, ik, config, workspace.at(), workspace.bytes, on);
-        else runner->gemm(x.as(), b.as(), scales.as(), zeros ? zero.as() : nullptr, bias.as(), y.at(), m, in, ik, group, config, workspace.at(), workspace.bytes, on);
+        if constexpr (per_column) runner->gemm(x.as(), b.as(), scales.as(), y.at(), rows_now, in, ik, config, workspace.at(), workspace.bytes, on);
+        else runner->gemm(x.as(), b.as(), scales.as(), zeros ? zero.as() : nullptr, bias.as(), y.at(), rows_now, in, ik, group, config, workspace.at(), workspace.bytes, on);
       };
       const auto judged = [&](const std::string& how, const std::vector<uint8_t>* expected) {
         CUDA_CHECK(cudaStreamSynchronize(stream));
@@ -169,19 +169,28 @@ void check_woq(int64_t n, int64_t k, const std::vector<int>& groups, const std::
                                                   per_column ? static_cast<int>(k) : group, workspace.at(), workspace.bytes, stream);
       auto kept = chosen;
       kept.weight_in_workspace = true;
-      gemm(kept, stream);
-      const std::vector<uint8_t> first = judged("weights kept in the workspace", nullptr);
+      gemm(kept, stream, m);
+      const std::vector<uint8_t> from_kept = judged("weights kept in the workspace", nullptr);
       y.poison(0xff);
       workspace.poison(0x5a);
-      gemm(chosen, stream);
-      judged("chosen", &first);
+      gemm(chosen, stream, m);
+      const bool direct = chosen.kernel == tkc::CutlassGemmConfig::Kernel::kDirect;
+      const std::vector<uint8_t> first = judged("chosen", direct ? nullptr : &from_kept);
+      if (direct && m > 1) {  // one row alone has the bits that it has among others
+        y.poison(0xff);
+        gemm(chosen, stream, 1);
+        CUDA_CHECK(cudaStreamSynchronize(stream));
+        const std::vector<uint8_t> alone = y.read();
+        report.clear();
+        report.verdict(cat(what, " a row alone"), y, workspace, std::equal(alone.begin(), alone.begin() + n * 2, first.begin()));
+      }
       y.poison(0xff);
       workspace.poison(0x5a);
       cudaGraph_t graph;
       cudaGraphExec_t exec;
       CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-      gemm(chosen, stream);
-      gemm(chosen, stream);
+      gemm(chosen, stream, m);
+      gemm(chosen, stream, m);
       CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
       CUDA_CHECK(cudaGraphInstantiate(&exec, graph, 0));
       for (int replay = 0; replay < 2; ++replay) CUDA_CHECK(cudaGraphLaunch(exec, stream));
@@ -192,7 +201,7 @@ void check_woq(int64_t n, int64_t k, const std::vector<int>& groups, const std::
       for (const auto& config : runner->getConfigs()) {
         y.poison(0xff);
         workspace.poison(0x5a);
-        gemm(config, stream);
+        gemm(config, stream, m);
         judged(cat("config ", static_cast<int>(config.kernel), " ", config.rows, "x", config.tokens), nullptr);
       }
     }

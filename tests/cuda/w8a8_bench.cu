@@ -2,8 +2,6 @@
 // 1 x 128), bf16 results. Beside each the floor max(bytes / 3.19 TB/s, operations / 1473 T/s, for e4m3 1499), and cuBLASLt: int8
 // to int32 without scales, e4m3 to bf16 with one scale a tensor (fast-sums: with fast accumulation) or
 // with scales of blocks.
-#include <cuda_fp8.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -22,19 +20,6 @@ namespace {
 
 constexpr double kBytesPerUs = 3.19e6, kInt8PerUs = 1473e6, kE4M3PerUs = 1499e6;
 constexpr int64_t kMostTokens = 4096;
-
-// Sums of four uniform numbers, near enough to normal, as e4m3.
-__global__ void fill_e4m3(uint8_t* out, int64_t count, uint32_t seed) {
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
-    uint64_t z = static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15ull + seed;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    z ^= z >> 31;
-    float sum = 0;
-    for (int part = 0; part < 4; ++part) sum += static_cast<float>((z >> (16 * part)) & 0xffff) / 65536.0f - 0.5f;
-    out[i] = static_cast<uint8_t>(__nv_cvt_float_to_fp8(sum * 170.0f, __NV_SATFINITE, __NV_E4M3));
-  }
-}
 
 // Uniform in -2 ... 2.
 __global__ void fill_bf16(uint16_t* out, int64_t count, uint32_t seed) {
@@ -64,7 +49,7 @@ struct Bench {
       if (codes_kind == W8a8Codes::kInt8)
         fill_random(reinterpret_cast<uint32_t*>(to), count / 4, seed);
       else
-        fill_e4m3<<<1024, 256>>>(to, count, seed);
+        fill_e4m3(to, count, seed);
     };
     for (int copy = 0; copy < copies; ++copy) {
       fill(codes.as(), n * k, static_cast<uint32_t>(copy + 1));

@@ -47,7 +47,7 @@ class GpuReport(unittest.TestCase):
         self.check(0)
         report = json.loads((self.root / "docs" / "gpu-report.json").read_text())
         self.assertEqual(sorted(report["families"]), ["w8a8", "woq"])
-        self.assertEqual(report["toolkit"], "CUDA 1.2")
+        self.assertEqual(report["families"]["woq"]["toolkit"], "CUDA 1.2")
         self.assertIn("w8a8 check: 5 runs, 0 failures", [line for run in report["runs"] for line in run["result"]])
         self.assertFalse(any("acext" in run["families"] for run in report["runs"]), "no such family here")
 
@@ -66,6 +66,20 @@ class GpuReport(unittest.TestCase):
         self.assertIn("woq: src/kernels/cuda/woq_a.cu is gone", self.check(1))
         (self.cuda / "fp4_z.cu").write_text("")
         self.assertIn("fp4: never checked on a GPU", self.check(1))
+
+    def test_one_family_can_be_renewed(self):
+        self.tool("--run", self.program)
+        (self.cuda / "w8a8_c.cu").write_text("int changed;\n")
+        (self.cuda / "woq_a.cu").write_text("int changed;\n")
+        self.build()
+        self.assertEqual(self.tool("--run", self.program, "--only", "w8a8").returncode, 0)
+        text = self.check(1)
+        self.assertIn("woq: src/kernels/cuda/woq_a.cu changed", text)
+        self.assertNotIn("w8a8:", text)
+        report = json.loads((self.root / "docs" / "gpu-report.json").read_text())
+        self.assertIn(["repeats"], [run["words"] for run in report["runs"]], "what it says of the other family stays")
+        self.assertEqual(sum(run["words"] == ["w8a8", "check"] for run in report["runs"]), 1)
+        self.assertEqual(self.tool("--run", self.program, "--only", "fp4").returncode, 2)
 
     def test_failures_do_not_pass(self):
         self.status.write_text("3")

@@ -100,6 +100,23 @@ TEST(TunedTable, FindsTheFewestRowsThatAreEnough) {
   EXPECT_EQ(table.find("w4a16", 256, 128, 3), plan(16, 16).config);
 }
 
+TEST(TunedTable, ShipsPlansForWhatWasMeasuredAndNoMore) {
+  using Kernel = CutlassGemmConfig::Kernel;
+  ::unsetenv("ACEXT_GEMM_CONFIG_DIR");
+  const TunedTable& table = tuned_table();
+  ASSERT_TRUE(table.find("w4a16-g128", 4096, 4096, 256));
+  EXPECT_EQ(table.find("w4a16-g128", 4096, 4096, 256)->kernel, Kernel::kTile);
+  EXPECT_EQ(table.find("w4a16-g128", 4096, 4096, 40)->kernel, Kernel::kAutomatic);
+  EXPECT_EQ(table.find("w4a16-g128", 4096, 4096, 4096)->kernel, Kernel::kAutomatic);
+  EXPECT_FALSE(table.find("w4a16-g128", 4096, 4104, 256));
+  for (const TunedPlan& plan : table.plans()) {
+    const CutlassGemmConfig& c = plan.config;
+    if (c.kernel == Kernel::kAutomatic) continue;
+    EXPECT_EQ(c.kernel, Kernel::kTile) << plan.scheme;
+    EXPECT_TRUE((c.rows == 128 || c.rows == 256) && c.tokens >= 8 && c.tokens <= 128 && c.stages >= 2 && c.ctas == 132) << plan.scheme << ' ' << plan.n << ' ' << plan.k << ' ' << plan.m;
+  }
+}
+
 TEST(TunedTable, RefusesWhatItDoesNotKnow) {
   for (const char* text : {"{}", R"({"format":"octavo-linear-plans","version":2,"plans":[]})",
                            R"({"format":"octavo-linear-plans","version":1,"plans":[{"scheme":"w8a8","n":8,"k":8,"m":1,"kernel":"fast"}]})",

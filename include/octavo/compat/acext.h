@@ -65,7 +65,7 @@ namespace cutlass_extensions {
 // How a gemm runs. One made by default lets gemm choose; getChosenConfig and getConfigs return better known ones. A config that
 // cannot run a problem (one for fewer rows, say) is not an error: gemm then chooses. Zero fields: as gemm sees fit.
 struct CutlassGemmConfig {
-  enum class Kernel : uint8_t { kAutomatic, kSmall, kTile, kInt8 };
+  enum class Kernel : uint8_t { kAutomatic, kSmall, kTile, kInt8, kDirect };
   Kernel kernel = Kernel::kAutomatic;
   int tokens = 0;  // tile along m
   int rows = 0;    // kTile: tile along n; kInt8: tiles along n
@@ -77,7 +77,7 @@ struct CutlassGemmConfig {
   int depth = 0;   // kInt8: chunks of 128 columns in a stage
   int late = 0;    // stages left to fetch when the next kernel may start
   // An addition to acext, for weights with 16-bit activations: true promises that the workspace still holds what getChosenConfig
-  // or the last gemm with these weights, scales, zeros, n, k and group size left there, so that gemm need not bring scales (and
+  // or the last gemm of a kernel other than kDirect with these weights, scales, zeros, n, k and group size left there, so that gemm need not bring scales (and
   // with groups the weights) into the form of the kernels again. Set it only where each weight has a workspace of its own.
   bool weight_in_workspace = false;
   bool operator==(const CutlassGemmConfig&) const = default;

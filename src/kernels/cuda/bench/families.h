@@ -32,8 +32,9 @@ struct BenchFamily {
   const char* takes;    // schemes, for people
   Peak peak;
   std::span<const char* const> examples;  // names of schemes that a benchmark of everything takes
-  std::string (*reject)(const QuantScheme& scheme, int64_t n, int64_t k);
-  std::unique_ptr<BenchCase> (*make)(const QuantScheme& scheme, int64_t n, int64_t k, int64_t most_m);
+  // By the scheme's name, since e4m3 has none that parse_scheme knows.
+  std::string (*reject)(const std::string& scheme, int64_t n, int64_t k);
+  std::unique_ptr<BenchCase> (*make)(const std::string& scheme, int64_t n, int64_t k, int64_t most_m);
 };
 std::span<const BenchFamily> bench_families();
 

@@ -1,6 +1,7 @@
 // Timing by graphs, and kernels that fill memory with random data (splitmix64 of the index).
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,12 +22,18 @@ __global__ void random_kernel(uint32_t* words, int64_t count, uint32_t seed) {
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x)
     words[i] = static_cast<uint32_t>(mixed(i, seed));
 }
+__device__ float four_uniform(uint64_t z) {
+  float sum = 0;
+  for (int part = 0; part < 4; ++part) sum += static_cast<float>((z >> (16 * part)) & 0xffff) / 65536.0f - 0.5f;
+  return sum;
+}
+__global__ void e4m3_kernel(uint8_t* out, int64_t count, uint32_t seed) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x)
+    out[i] = static_cast<uint8_t>(__nv_cvt_float_to_fp8(four_uniform(mixed(i, seed)) * 170.0f, __NV_SATFINITE, __NV_E4M3));
+}
 __global__ void normal_kernel(uint16_t* out, int64_t count, uint32_t seed, bool bf16) {
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
-    const uint64_t z = mixed(i, seed);
-    float sum = 0;
-    for (int part = 0; part < 4; ++part) sum += static_cast<float>((z >> (16 * part)) & 0xffff) / 65536.0f - 0.5f;
-    sum *= 1.7320508f;
+    const float sum = four_uniform(mixed(i, seed)) * 1.7320508f;
     out[i] = bf16 ? __bfloat16_as_ushort(__float2bfloat16_rn(sum)) : __half_as_ushort(__float2half_rn(sum));
   }
 }
@@ -93,6 +100,10 @@ void fill_random(uint32_t* words, int64_t count, uint32_t seed) {
 }
 void fill_normal(uint16_t* out, int64_t count, uint32_t seed, bool bf16) {
   normal_kernel<<<1024, 256>>>(out, count, seed, bf16);
+  OCTAVO_CUDA_CHECK(cudaGetLastError());
+}
+void fill_e4m3(uint8_t* out, int64_t count, uint32_t seed) {
+  e4m3_kernel<<<1024, 256>>>(out, count, seed);
   OCTAVO_CUDA_CHECK(cudaGetLastError());
 }
 

@@ -17,5 +17,6 @@ double time_launches(int copies, double budget_us, const std::function<void(int,
 void fill_random(uint32_t* words, int64_t count, uint32_t seed);
 // Sums of four uniform numbers: near enough to normal, variance 1.
 void fill_normal(uint16_t* out, int64_t count, uint32_t seed, bool bf16);
+void fill_e4m3(uint8_t* out, int64_t count, uint32_t seed);  // sums of four uniform numbers, up to 340
 
 }  // namespace octavo::cuda

@@ -27,7 +27,8 @@ constexpr Field kFields[] = {
     {"warps", &CutlassGemmConfig::warps},   {"depth", &CutlassGemmConfig::depth},   {"late", &CutlassGemmConfig::late},
 };
 constexpr std::pair<Kernel, std::string_view> kKernels[] = {
-    {Kernel::kAutomatic, "automatic"}, {Kernel::kSmall, "small"}, {Kernel::kTile, "tile"}, {Kernel::kInt8, "int8"}};
+    {Kernel::kAutomatic, "automatic"}, {Kernel::kSmall, "small"}, {Kernel::kTile, "tile"}, {Kernel::kInt8, "int8"},
+    {Kernel::kDirect, "direct"}};
 
 constexpr std::string_view kShipped =
 #include "kernels/cuda/compat/acext_tuned_sm90.inc"
@@ -41,7 +42,7 @@ TunedPlan parse_plan(const Json& from, std::string_view what) {
   plan.m = from.at("m").as_int();
   const std::string& kernel = from.at("kernel").as_string();
   const auto* found = std::find_if(std::begin(kKernels), std::end(kKernels), [&](const auto& row) { return row.second == kernel; });
-  if (found == std::end(kKernels)) fail(Code::kInvalid, what, ": kernel found ", quoted(kernel), ", expected automatic, small, tile or int8");
+  if (found == std::end(kKernels)) fail(Code::kInvalid, what, ": kernel found ", quoted(kernel), ", expected automatic, small, tile, int8 or direct");
   plan.config.kernel = found->first;
   for (const Field& field : kFields) {
     const int64_t value = from.get_int(field.name, 0);

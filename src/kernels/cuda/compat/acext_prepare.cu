@@ -87,28 +87,51 @@ __global__ void group_sums_kernel(bool bf16, int64_t m, int64_t k, int64_t span_
   if (threadIdx.x % 32 == 0) sums[at] = sum;
 }
 
-// A thread two columns of kTokens tokens; groups in order.
-constexpr int kTokens = 8;
-__global__ void add_rest_kernel(bool bf16, int64_t m, int64_t n, int64_t groups, const float* rest, const float* sums, void* y) {
-  const int64_t col = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 2, token0 = static_cast<int64_t>(blockIdx.y) * kTokens;
-  if (col >= n) return;
-  float2 more[kTokens] = {};
-  for (int64_t group = 0; group < groups; ++group) {
-    const float2 r = *reinterpret_cast<const float2*>(rest + group * n + col);
-#pragma unroll
-    for (int i = 0; i < kTokens; ++i) {
-      const float sum = token0 + i < m ? sums[(token0 + i) * groups + group] : 0.0f;
-      more[i].x = fmaf(sum, r.x, more[i].x);
-      more[i].y = fmaf(sum, r.y, more[i].y);
+// A block 32 tokens x 128 columns, a thread 4 x 4 of them; sixteen groups at a time through shared memory, groups in order.
+constexpr int kTokens = 32, kCols = 128, kStage = 16;
+__global__ void __launch_bounds__(256) add_rest_kernel(bool bf16, int64_t m, int64_t n, int64_t groups, const float* rest, const float* sums, void* y) {
+  __shared__ __align__(16) float rest_tile[kStage][kCols];
+  __shared__ __align__(16) float sum_tile[kStage][kTokens];
+  const int thread = static_cast<int>(threadIdx.x), col4 = thread % 32 * 4, token4 = thread / 32 * 4;
+  const int64_t col0 = static_cast<int64_t>(blockIdx.x) * kCols, token0 = static_cast<int64_t>(blockIdx.y) * kTokens;
+  float more[4][4] = {};
+  for (int64_t group0 = 0; group0 < groups; group0 += kStage) {
+    for (int i = thread; i < kStage * kCols; i += 256) {
+      const int64_t group = group0 + i / kCols, col = col0 + i % kCols;
+      rest_tile[i / kCols][i % kCols] = group < groups && col < n ? rest[group * n + col] : 0.0f;
     }
-  }
+    for (int i = thread; i < kStage * kTokens; i += 256) {
+      const int64_t token = token0 + i / kStage, group = group0 + i % kStage;
+      sum_tile[i % kStage][i / kStage] = group < groups && token < m ? sums[token * groups + group] : 0.0f;
+    }
+    __syncthreads();
+    const int here = static_cast<int>(min(static_cast<int64_t>(kStage), groups - group0));
+    for (int group = 0; group < here; ++group) {
+      const float4 r = *reinterpret_cast<const float4*>(&rest_tile[group][col4]), s = *reinterpret_cast<const float4*>(&sum_tile[group][token4]);
+      const float rs[4] = {r.x, r.y, r.z, r.w}, ss[4] = {s.x, s.y, s.z, s.w};
 #pragma unroll
-  for (int i = 0; i < kTokens; ++i) {
-    if (token0 + i >= m) break;
-    const int64_t at = (token0 + i) * n + col;
-    const float first = widen(y, at, bf16) + more[i].x, second = widen(y, at + 1, bf16) + more[i].y;
-    if (bf16) static_cast<__nv_bfloat162*>(y)[at / 2] = __floats2bfloat162_rn(first, second);
-    else static_cast<__half2*>(y)[at / 2] = __floats2half2_rn(first, second);
+      for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) more[i][j] = fmaf(ss[i], rs[j], more[i][j]);
+    }
+    __syncthreads();
+  }
+  const int64_t col = col0 + col4;
+  if (col >= n) return;  // n is a multiple of 8
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (token0 + token4 + i >= m) break;
+    uint2* const at = reinterpret_cast<uint2*>(static_cast<uint16_t*>(y) + (token0 + token4 + i) * n + col);
+    const uint2 before = *at;
+    uint16_t out[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const uint32_t pair = j < 2 ? before.x : before.y;
+      const auto bits = static_cast<uint16_t>(j % 2 == 0 ? pair & 0xffffu : pair >> 16);
+      const float sum = (bf16 ? __bfloat162float(__ushort_as_bfloat16(bits)) : __half2float(__ushort_as_half(bits))) + more[i][j];
+      out[j] = bf16 ? __bfloat16_as_ushort(__float2bfloat16_rn(sum)) : __half_as_ushort(__float2half_rn(sum));
+    }
+    *at = make_uint2(out[0] | static_cast<uint32_t>(out[1]) << 16, out[2] | static_cast<uint32_t>(out[3]) << 16);
   }
 }
 
@@ -149,7 +172,7 @@ void acext_add_rest(bool bf16, int64_t m, int64_t n, int64_t k, int64_t span_k, 
   if (token_tiles > 65535) fail(Code::kUnsupported, "acext gemm with zeros: m found ", m, ", expected at most ", 65535 * kTokens);
   group_sums_kernel<<<blocks_for(m * groups * 32, 0x7fffffff), 256, 0, stream>>>(bf16, m, k, span_k, groups, x, sums);
   check_launch("acext sum");
-  add_rest_kernel<<<dim3(static_cast<unsigned>((n / 2 + 127) / 128), static_cast<unsigned>(token_tiles)), 128, 0, stream>>>(bf16, m, n, groups, rest, sums, y);
+  add_rest_kernel<<<dim3(static_cast<unsigned>((n + kCols - 1) / kCols), static_cast<unsigned>(token_tiles)), 256, 0, stream>>>(bf16, m, n, groups, rest, sums, y);
   check_launch("acext zero point");
 }
 

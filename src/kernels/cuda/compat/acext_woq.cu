@@ -1,7 +1,7 @@
-// CutlassFpAIntBGemmRunner over woq_run.
+// CutlassFpAIntBGemmRunner over woq_run, and over a kernel of its own (acext_direct.cu) for few rows.
 //
-// acext's weights are n * k codes alone, the scales come with the call, and records of woq_layout.h hold both. So gemm first
-// enqueues one kernel that puts into the workspace what woq_run wants to find beside the codes:
+// acext's weights are n * k codes alone, the scales come with the call, and records of woq_layout.h hold both. acext_direct takes
+// them as they are. Before woq_run, gemm enqueues one kernel that puts into the workspace what woq_run wants to find beside the codes:
 //   a scale a column, n and k multiples of 128   f32 scales; the codes are read where they are (WoqLayout::tail is an offset
 //                                                from the codes, and the workspace is at some offset from them)
 //   groups, n and k multiples of 128             whole records
@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/compat/acext_config.h"
+#include "kernels/cuda/compat/acext_direct.h"
 #include "kernels/cuda/compat/acext_layout.h"
 #include "kernels/cuda/compat/acext_prepare.h"
 #include "octavo/compat/acext.h"
@@ -123,6 +124,13 @@ WoqPlan resolve(const WoqProblem& problem, const CutlassGemmConfig& config) {
   return plan;
 }
 
+// Up to so many rows acext_direct is faster than bringing weights into the workspace first (docs/acext.md).
+int64_t most_direct_rows(const Kind& kind) { return !kind.per_column() ? 32 : kind.bits == 8 ? 16 : 8; }
+bool runs_direct(const Kind& kind, const Call& call, const CutlassGemmConfig& config) {
+  if (!acext_in_records(call.n, call.k) || config.weight_in_workspace) return false;
+  return config.kernel == Kernel::kDirect || (config.kernel == Kernel::kAutomatic && call.m <= most_direct_rows(kind));
+}
+
 __global__ void divide_kernel() {}  // between what is written for a kernel and that kernel, which may start early
 
 // Enqueues the kernel that fills the workspace.
@@ -151,7 +159,10 @@ void check_call(const Kind& kind, const Call& call) {
 void run(const Kind& kind, const Call& call, const CutlassGemmConfig& config, char* workspace, size_t workspace_bytes, Stream stream) {
   check_call(kind, call);
   if (call.m == 0) return;
-  const WoqLayout layout = woq_layout(scheme_of(kind, call.span), call.n, call.k);
+  const WoqLayout layout = woq_layout(scheme_of(kind, call.span), call.n, call.k);  // throws for sizes that nothing runs
+  if (runs_direct(kind, call, config))
+    return acext_direct({.bf16 = kind.bf16, .bits = kind.bits, .m = call.m, .n = call.n, .k = call.k, .span = call.span == 0 ? call.k : call.span, .codes = call.b, .scales = call.scales,
+                         .zeros = call.zeros, .bias = call.bias, .x = call.a, .y = call.c}, stream);
   WoqProblem problem{.layout = layout, .bf16 = kind.bf16, .m = call.m};
   WoqPlan plan = resolve(problem, config);
   const uint64_t partial_bytes = woq_workspace_bytes(problem, plan);
@@ -200,6 +211,7 @@ CutlassGemmConfig choose(const Kind& kind, const Call& call, char* workspace, si
     divide_kernel<<<1, 1, 0, stream>>>();
     if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) fail(Code::kDevice, "launch of an acext kernel: ", cudaGetErrorString(status));
   }
+  if (call.m <= most_direct_rows(kind) && acext_in_records(call.n, call.k)) return {.kernel = Kernel::kDirect};
   return config_of(plan);
 }
 
@@ -246,7 +258,7 @@ size_t CutlassFpAIntBGemmRunner<T, WeightType, QuantOp>::getWorkspaceSize(const 
 template <typename T, typename WeightType, cutlass::WeightOnlyQuantOp QuantOp>
 std::vector<tkc::CutlassGemmConfig> CutlassFpAIntBGemmRunner<T, WeightType, QuantOp>::getConfigs() const {
   using Config = tkc::CutlassGemmConfig;
-  std::vector<Config> out = {{}, {.kernel = Config::Kernel::kSmall, .tokens = 8, .warps = 4}, {.kernel = Config::Kernel::kSmall, .tokens = 8, .warps = 8}};
+  std::vector<Config> out = {{}, {.kernel = Config::Kernel::kDirect}, {.kernel = Config::Kernel::kSmall, .tokens = 8, .warps = 4}, {.kernel = Config::Kernel::kSmall, .tokens = 8, .warps = 8}};
   for (const int rows : {128, 256})
     for (const int tokens : {8, 16, 32, 64, 128}) out.push_back({.kernel = Config::Kernel::kTile, .tokens = tokens, .rows = rows});
   return out;
