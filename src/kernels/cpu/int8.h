@@ -61,6 +61,7 @@ struct TileArgs {
   int32_t* part;             // [rows][32]: sums of a segment that goes on in the next chunk
   const uint8_t* fetch;      // what to prefetch meanwhile, and by how many bytes to advance per step
   int64_t fetch_step;
+  int64_t fetch_far;         // bytes beyond that to what L2 is to have; 0: nothing
 };
 
 // How codes lie before a tile: as packed, or unpacked to one byte each, or (for instruction sets that must not see more than

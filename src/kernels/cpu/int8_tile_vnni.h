@@ -39,6 +39,10 @@ template <class V, int kRows, bool kNibbles>
       for (int32_t step = chunk->steps; step > 0; --step) {
         V::prefetch(fetch);
         if constexpr (!kNibbles) V::prefetch(fetch + kLine);
+        if (args.fetch_far != 0) {
+          V::prefetch_l2(fetch + args.fetch_far);
+          if constexpr (!kNibbles) V::prefetch_l2(fetch + args.fetch_far + kLine);
+        }
         fetch += fetch_step;
         words low0 = V::load(codes), low1 = V::load(codes + kBytes), high0, high1;
         if constexpr (kNibbles) {

@@ -79,6 +79,10 @@ struct Int8Avx2 {
     _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(line + 64), _MM_HINT_T0);
   }
+  static void prefetch_l2(const uint8_t* line) {
+    _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(line + 64), _MM_HINT_T1);
+  }
 };
 
 #ifdef __AVX512BW__
@@ -146,6 +150,7 @@ struct Int8Avx512 {
   static reg negated(reg value) { return _mm512_xor_ps(value, _mm512_set1_ps(-0.0f)); }
   static void store(uint8_t* to, words value) { _mm512_storeu_si512(to, value); }
   static void prefetch(const uint8_t* line) { Int8Avx2::prefetch(line); }
+  static void prefetch_l2(const uint8_t* line) { Int8Avx2::prefetch_l2(line); }
 };
 #endif
 
