@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 # Kernel name -> matrix instruction it must have, or None. Others are only checked for local memory.
-MATRIX = [("woq_tile_kernel", "HGMMA"), ("woq_stream_kernel", "HMMA"), ("woq_small_kernel", "HMMA"),
+MATRIX = [("woq_tile_kernel", "HGMMA"), ("woq_stream_kernel", "HMMA"), ("woq_small_kernel", "HMMA"), ("acext_direct_kernel", "HMMA"),
           ("w8a8_gemm_kernel.*W8a8CodesE0E", "IGMMA"), ("w8a8_gemm_kernel.*W8a8CodesE[12]E", "QGMMA")]
 ALL_MATRIX = re.compile(r"\b(HGMMA|IGMMA|QGMMA|HMMA|IMMA)\b")
 SLOWER = {"HMMA", "IMMA"}  # where a wgmma instruction is expected

@@ -9,7 +9,7 @@ void add_list(Cli& cli, CLI::App* command) {
   list->fallthrough();
   list->callback([&cli] {
     cli.chosen = [&cli] {
-      const Json result = api::catalogue();
+      const Json result = api::catalogue(true);
       std::vector<std::vector<std::string>> rows{{"op", "kernel", "needs", "here", "this machine takes it for"}};
       for (const Json& kernel : result.at("kernels").as_array()) {
         const std::string& more = kernel.at("needs").as_string();

@@ -181,7 +181,7 @@ void exit_on_mapping_faults();
 Json machine();
 
 // {schemes: [...], methods: [{name, summary}], formats: [{name, summary}], architectures: [...], kernels: [{op, name, isa, needs, available, takes}]}: the
-// rows of the CPU, then those of the GPU module where there is one
-Json catalogue();
+// rows of the CPU; with_gpu: then those of the GPU module, which is loaded where it is there.
+Json catalogue(bool with_gpu = false);
 
 }  // namespace octavo::api

@@ -66,7 +66,7 @@ Json machine() {
   return out;
 }
 
-Json catalogue() {
+Json catalogue(bool with_gpu) {
   Json out = Json::object();
   Json schemes = Json::array();
   for (const char* scheme : {"f32", "bf16", "f16", "w8a16", "w8a16-gN", "w4a16", "w4a16-gN", "w4a16-gN-asym", "w8a8"})
@@ -125,7 +125,7 @@ Json catalogue() {
       entry.set("takes", std::move(list));
       kernels.push_back(std::move(entry));
     }
-  add_gpu_rows(kernels);
+  if (with_gpu) add_gpu_rows(kernels);
   out.set("kernels", std::move(kernels));
   return out;
 }
