@@ -106,11 +106,7 @@ void run_amx(const std::byte* packed, const QuantizedRows& x, const float* bias,
     const int8_t* codes = x.codes.data() + first * x.k;
     int64_t ld = x.k;
     if (at.gathered != 0) {
-      gathered.resize(static_cast<size_t>(rows * at.padded_k));
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t i = 0; i < at.padded_k; ++i)
-          gathered[static_cast<size_t>(r * at.padded_k + i)] = source[i] < 0 ? int8_t{0} : codes[r * x.k + source[i]];
-      codes = gathered.data();
+      codes = gather_columns(codes, x.k, rows, source, at.padded_k, &gathered);
       ld = at.padded_k;
     }
     kernels.prepare(codes, ld, rows, tile_rows, piece, chunks, at.num_chunks, at.asymmetric != 0 ? 1 : at.bits == 4 ? 8 : 128,

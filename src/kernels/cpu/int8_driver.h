@@ -38,4 +38,13 @@ T* aligned(std::vector<T>* memory, int64_t count) {
   return memory->data() + (64 - address % 64) % 64 / sizeof(T);
 }
 
+// Rows of codes with their columns in the order of a packed weight: source[i] is the column of packed k = i, -1: padding.
+inline const int8_t* gather_columns(const int8_t* codes, int64_t ld, int64_t rows, const int32_t* source, int64_t padded_k,
+                                    std::vector<int8_t>* memory) {
+  memory->resize(static_cast<size_t>(rows * padded_k));
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < padded_k; ++i) (*memory)[static_cast<size_t>(r * padded_k + i)] = source[i] < 0 ? int8_t{0} : codes[r * ld + source[i]];
+  return memory->data();
+}
+
 }  // namespace octavo::int8

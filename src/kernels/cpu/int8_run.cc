@@ -67,11 +67,7 @@ void interleave(const Header& at, const std::byte* packed, const QuantizedRows& 
     const int8_t* codes = x.codes.data() + first * x.k;
     int64_t ld = x.k;
     if (at.gathered != 0) {
-      gathered.resize(static_cast<size_t>(rows * at.padded_k));
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t k = 0; k < at.padded_k; ++k)
-          gathered[static_cast<size_t>(r * at.padded_k + k)] = source[k] < 0 ? int8_t{0} : codes[r * x.k + source[k]];
-      codes = gathered.data();
+      codes = gather_columns(codes, x.k, rows, source, at.padded_k, &gathered);
       ld = at.padded_k;
     }
     for (const Block& block : blocks)
