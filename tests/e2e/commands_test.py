@@ -129,7 +129,7 @@ class Commands(Case):
         judged = self.json("eval", self.folder / "out", "--kl", self.model, "--text", self.text, "--ctx", 64, "--windows", 2)
         self.assertGreater(judged["kl"]["mean"], 0)
 
-    def test_int8_activations_cost_little_and_do_not_depend_on_threads(self):
+    def test_rounded_activations_cost_little_and_do_not_depend_on_threads(self):
         for scheme in ("w8a16", "w4a16-g32", "w4a16-g32-asym"):
             out = self.folder / scheme
             self.json("quantize", self.model, "-o", out, "--scheme", scheme)
@@ -137,7 +137,7 @@ class Commands(Case):
                 return self.json("eval", out, "--act", act, "--threads", threads, "--kl", out, "--text", self.text, "--ctx", 64,
                                  "--windows", 4)["kl"]["mean"]
             self.assertEqual(judged("float", 1), 0)
-            for act in ("int8", "int8-group"):
+            for act in ("bf16", "int8", "int8-group"):
                 one = judged(act, 1)
                 self.assertGreater(one, 0, (scheme, act))
                 self.assertLess(one, 0.05, (scheme, act))  # this model is touchy: w8a16 itself costs 0.012

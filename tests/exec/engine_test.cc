@@ -1,5 +1,5 @@
 // The whole engine against itself: merged linears and fused passes against blocks run one by one with a hook, which takes every
-// step alone; and steps that mix prompts and single tokens against each sequence alone. Bit for bit, for float and int8
+// step alone; and steps that mix prompts and single tokens against each sequence alone. Bit for bit, for float, bf16 and int8
 // activations and every type of cache.
 #include <gtest/gtest.h>
 
@@ -144,7 +144,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Kind{"qwen2", "w4a16-g32-asym", "f16", Activation::kFloat}, Kind{"qwen2", "w4a16-g32-asym", "f16", Activation::kInt8Token},
                     Kind{"qwen3", "w8a16-g32", "f32", Activation::kInt8Group}, Kind{"gemma2", "w4a16-g32", "w8a16", Activation::kInt8Token},
                     Kind{"gemma3", "bf16", "bf16", Activation::kFloat}, Kind{"phi3", "w4a16-g32", "f32", Activation::kInt8Token},
-                    Kind{"mistral", "f16", "f32", Activation::kFloat}));
+                    Kind{"mistral", "f16", "f32", Activation::kFloat}, Kind{"llama", "w4a16-g32-asym", "w8a16", Activation::kBF16},
+                    Kind{"gemma3", "bf16", "bf16", Activation::kBF16}));
 
 }  // namespace
 }  // namespace octavo

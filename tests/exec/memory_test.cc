@@ -64,7 +64,8 @@ TEST(RunMemory, KnowsQuantizedWeightsAndEveryCache) {
   } cases[] = {{"llama", "w4a16-g32", "bf16", Activation::kInt8Token, Elem::kI8},
                {"llama-bias-tied", "w8a16", "w8a16", Activation::kInt8Group, Elem::kF16},
                {"qwen2", "w4a16-g32-asym", "f32", Activation::kFloat, Elem::kBF16},
-               {"gemma3", "w8a8", "w8a16", Activation::kFloat, Elem::kI8}};
+               {"gemma3", "w8a8", "w8a16", Activation::kFloat, Elem::kI8},
+               {"qwen3", "w4a16-g64", "bf16", Activation::kBF16, Elem::kBF16}};
   for (const auto& one : cases) {
     SCOPED_TRACE(one.model);
     const Json config = parse_json(read_file(model_path(one.model) + "/config.json"), "config.json");
