@@ -16,12 +16,12 @@ tools/deps.sh bench
 cmake -S . -B build >/dev/null
 cmake --build build --target octavo_onednn_rival >/dev/null
 # OpenMP threads that spin after their work would take the processors from Octavo.
-export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$threads
+onednn() { OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$threads build/octavo_onednn_rival --threads "$threads"; }
 if grep -q amx_int8 /proc/cpuinfo; then
-  build/octavo_onednn_rival --threads "$threads"
+  onednn
   printf -- '-- without AMX\n'
 fi
-OCTAVO_ISA=$(grep -q avx512bw /proc/cpuinfo && echo avx512) ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI build/octavo_onednn_rival --threads "$threads"
+OCTAVO_ISA=$(grep -q avx512bw /proc/cpuinfo && echo avx512) ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI onednn
 
 printf '\n== beside llama.cpp\n'
 python3 tools/compare_llamacpp.py --kernels
