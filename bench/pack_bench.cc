@@ -43,17 +43,15 @@ double median_of(int rounds, const Work& work) {
 class CachedFile {
  public:
   explicit CachedFile(const Buffer& bytes) : bytes_(bytes.size()) {
-    char path[] = "/tmp/octavo_pack_XXXXXX";
-    file_ = mkstemp(path);
-    if (file_ < 0) fail(Code::kIo, "cannot create a temporary file");
-    unlink(path);
+    file_ = memfd_create("weights", 0);
+    if (file_ < 0) fail(Code::kIo, "cannot create a file in memory");
     for (size_t done = 0; done < bytes_;) {
       const ssize_t wrote = write(file_, bytes.bytes().data() + done, bytes_ - done);
-      if (wrote <= 0) fail(Code::kIo, "cannot write a temporary file of ", bytes_, " bytes");
+      if (wrote <= 0) fail(Code::kIo, "cannot write a file in memory of ", bytes_, " bytes");
       done += static_cast<size_t>(wrote);
     }
     map_ = mmap(nullptr, bytes_, PROT_READ, MAP_SHARED | MAP_POPULATE, file_, 0);
-    if (map_ == MAP_FAILED) fail(Code::kIo, "cannot map a temporary file");
+    if (map_ == MAP_FAILED) fail(Code::kIo, "cannot map a file in memory");
   }
   ~CachedFile() {
     munmap(map_, bytes_);
@@ -65,7 +63,7 @@ class CachedFile {
   void copy(int64_t from, int64_t count, std::byte* to) const {
     while (count > 0) {
       const ssize_t got = pread(file_, to, static_cast<size_t>(count), from);
-      if (got <= 0) fail(Code::kIo, "cannot read a temporary file");
+      if (got <= 0) fail(Code::kIo, "cannot read a file in memory");
       from += got, to += got, count -= got;
     }
   }
