@@ -4,8 +4,7 @@ speed, runs interleaved, medians. Needs `make demo` once. Instead:
   --kernels    products of one 7B-sized weight in each of ggml's types, and of w4a16-g128 beside the better of Q4_0 and Q4_K, one
                thread, processor time, taking turns; --row names the row of Octavo for the latter
   --files T,T  the demo's GGUF brought to each of these types by llama-quantize (F16, BF16, Q8_0, Q4_0, ...): both programs on the same file
-  --random M   the shapes of llama-2-7b or llama-3-8b with random weights: llama.cpp Q4_0 (head Q6_K; needs the packages gguf and
-               numpy once) and Octavo w4a16-g128 with int8 activations, head w8a16
+  --random M   the shapes of llama-2-7b or llama-3-8b with random weights: llama.cpp Q4_0 (head Q6_K) and Octavo w4a16-g128 with int8 activations, head w8a16
   --busy       decode of 8 sequences with three busy processes beside it, of the same session, and without
 
 llama.cpp is built from the source package of llama-cpp-python (into demo/rival, about ten minutes on two cores) for this
@@ -24,6 +23,7 @@ import tarfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEMO = ROOT / "demo"
 PACKAGE = "llama-cpp-python==0.3.16"
+WRITER = ["gguf==0.19.0", "numpy==2.4.6"]  # of random GGUF files
 BUILD = [ROOT / "build"]  # of octavo and octavo_kernel_bench; --build
 GGUF = DEMO / "SmolLM2-135M-Instruct.Q4_1.gguf"
 # CPU flag -> switch of llama.cpp's build
@@ -182,7 +182,11 @@ def compare_random(programs, threads, repeats, model):
     gguf = DEMO / "rival" / f"{model}-q4_0.gguf"
     if not gguf.exists():
         gguf.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, ROOT / "tools" / "random_gguf.py", model, gguf], check=True)
+        packages = gguf.parent / "python"
+        if not packages.exists():
+            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", packages, *WRITER], check=True)
+        subprocess.run([sys.executable, ROOT / "tools" / "random_gguf.py", model, gguf], check=True,
+                       env=dict(os.environ, PYTHONPATH=str(packages)))
 
     def theirs():
         done = llama(programs, "llama-bench", "-m", gguf, "-t", threads, "-p", 512, "-n", 16, "-r", 1, "-o", "json")
