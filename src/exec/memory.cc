@@ -28,6 +28,7 @@ QTensor shape_only(const QuantScheme& scheme, int64_t n, int64_t k) {
 struct Needs {
   uint64_t packed = 0;
   uint64_t codes = 0;   // the longest row of int8 activations, with its scales
+  uint64_t rounded = 0; // and of those rounded to bf16, which without tiles lies as floats
   bool float_input = false, float_down = false;
   void add(const Linear& linear, Activation activation) {
     const QTensor& w = linear.weight;
@@ -40,6 +41,7 @@ struct Needs {
       codes = std::max(codes, k + 4 * (scheme.act.span_k == 0 ? 1 : (k + scheme.act.span_k - 1) / scheme.act.span_k));
     else
       (linear.role == Role::kDown ? float_down : float_input) = true;
+    if (scheme.act.elem == Elem::kBF16) rounded = std::max(rounded, 4 * k);
   }
 };
 
@@ -89,7 +91,7 @@ RunMemory run_memory(const Model& model, const std::function<QuantScheme(const s
   const uint64_t floats = 2 * hidden + 2 * q + 2 * kv + 2 * intermediate + (needs.float_input ? hidden : 0) +
                           (needs.float_down ? intermediate : 0);
   // int8 rows lie as such and in the order of a product's tiles.
-  out.arena = rows * (4 * floats + 2 * needs.codes);
+  out.arena = rows * (4 * floats + 2 * needs.codes + needs.rounded);
   out.arena += 4 * (batch * u64(config.vocab) + std::min(batch, u64(kHeadRows)) * hidden);
   for (const Rope& rope : config.ropes) out.arena += 4 * u64(rope.dims) * u64(shape.tokens);
   out.arena += u64(shape.threads) * kThreadScratch;
