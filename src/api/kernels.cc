@@ -98,7 +98,7 @@ Json kernel_bench(const KernelBenchRequest& request, const Context& context) {
     for (const auto& [n, k] : bench.shapes) {
       const std::string reason = on_gpu ? gpu().reject_linear(scheme, n, k) : "";
       if (!reason.empty()) fail(Code::kUnsupported, "no GPU kernel for ", scheme, " ", n, " x ", k, ": ", reason);
-      if (!on_gpu) choose_linear(parse_scheme(scheme), n, k);
+      if (!on_gpu && choose_linear(parse_scheme(scheme), n, k) == nullptr) fail(Code::kUnsupported, "no CPU kernel for ", scheme, " ", n, " x ", k);
     }
   }
   Json out = Json::object(), ceilings = Json::object(), list = Json::array();
