@@ -138,12 +138,12 @@ struct BenchRequest {
   std::string kv = "f32";              // as in EvalRequest
   std::string csv;                     // also write the runs as this CSV file
 };
-// {model, machine, ceilings: {float_ops, int8_ops, read_bytes}, weight_bytes, kv_bytes, planned: as plan's run, peak_bytes, runs: [{batch, input,
+// {model, machine, ceilings: {float_ops, bf16_ops, int8_ops, read_bytes}, weight_bytes, kv_bytes, planned: as plan's run, peak_bytes, runs: [{batch, input,
 //  output, prefill_tokens_per_second, prefill_ops_per_second, prefill_percent_of_peak, decode_tokens_per_second, decode_ms_p50,
 //  decode_ms_p90, decode_ms_p99, decode_bytes_per_second, decode_ops_per_second, decode_percent_of_memory, decode_percent_of_peak}]}: medians over
 // repeats, random token ids. Operations are two for each weight of a linear layer and token (attention not counted), bytes the
 // weights and the keys and values that a step reads; the ceilings (kernels/ceilings.h) are of the same run, the peak that of
-// int8 where activations are int8, else of floats.
+// `act`: of floats, of bf16 or of int8.
 Json bench(const BenchRequest& request, const Context& context);
 
 struct KernelBenchRequest {

@@ -173,7 +173,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   // The ceilings need memory of their own: what the model took at most is read before.
   const uint64_t peak_bytes = peak_resident_bytes();
   const Ceilings ceilings = measure_ceilings(pool);
-  const double peak = request.act == "float" ? ceilings.float_ops : ceilings.int8_ops;
+  const double peak = request.act == "float" ? ceilings.float_ops : request.act == "bf16" ? ceilings.bf16_ops : ceilings.int8_ops;
   const auto percent = [](const Json& part, double whole) { return whole > 0 ? 100 * part.as_double() / whole : 0.0; };
   for (Json& run : runs.as_array()) {
     run.set("prefill_percent_of_peak", percent(run.at("prefill_ops_per_second"), peak));
@@ -188,6 +188,7 @@ Json bench(const BenchRequest& request, const Context& context) {
   out.set("threads", pool.size());
   Json limits = Json::object();
   limits.set("float_ops", ceilings.float_ops);
+  limits.set("bf16_ops", ceilings.bf16_ops);
   limits.set("int8_ops", ceilings.int8_ops);
   limits.set("read_bytes", ceilings.read_bytes);
   out.set("ceilings", std::move(limits));

@@ -6,6 +6,7 @@ namespace octavo {
 
 struct Ceilings {
   double float_ops = 0;  // multiplications and additions of floats a second, fused
+  double bf16_ops = 0;   // of floats rounded to bf16, by the fastest instructions that a row uses for them: tiles, or float_ops
   double int8_ops = 0;   // of bytes, by the fastest instructions this process may use
   double read_bytes = 0; // bytes a second read from memory far larger than the caches
 };

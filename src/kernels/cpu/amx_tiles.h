@@ -15,6 +15,9 @@ namespace {  // a copy per file: the linker must never merge code of different i
 #define OCTAVO_TILE_DOT(sums, x, w) asm volatile("tdpbsud %%tmm" #w ", %%tmm" #x ", %%tmm" #sums ::)
 #define OCTAVO_TILE_DOT_SIGNED(sums, x, w) asm volatile("tdpbssd %%tmm" #w ", %%tmm" #x ", %%tmm" #sums ::)
 
+// sums += x * w, bf16
+#define OCTAVO_TILE_DOT_BF16(sums, x, w) asm volatile("tdpbf16ps %%tmm" #w ", %%tmm" #x ", %%tmm" #sums ::)
+
 struct alignas(64) TileConfig {  // as LDTILECFG reads it
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t bytes_per_row[16] = {};

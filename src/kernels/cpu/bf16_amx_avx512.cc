@@ -99,7 +99,6 @@ inline void finish(const TileArgs& args) {
     }
 }
 
-#define OCTAVO_TILE_DOT_BF16(sums, x, w) asm volatile("tdpbf16ps %%tmm" #w ", %%tmm" #x ", %%tmm" #sums ::)
 #define OCTAVO_SEGMENT(sums0, sums1) \
   OCTAVO_TILE_ZERO(sums0); \
   OCTAVO_TILE_ZERO(sums1); \

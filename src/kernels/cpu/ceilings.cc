@@ -62,6 +62,7 @@ Ceilings measure_ceilings(ThreadPool& pool) {
   pool.parallel_for(kParts, [&](int64_t i) { std::fill_n(memory.get() + i * kPart / 4, kPart / 4, 1.0f); });
   for (int turn = 0; turn < 3; ++turn) {
     out.float_ops = std::max(out.float_ops, rate(floats, pool));
+    out.bf16_ops = row_runs("bf16_amx") ? std::max(out.bf16_ops, rate({peak::dot_chains_amx_bf16, 16 * 16 * 32 * 2}, pool)) : out.float_ops;
     out.int8_ops = std::max(out.int8_ops, rate(bytes, pool));
     const auto start = Clock::now();
     pool.parallel_for(kParts, [&](int64_t i) {

@@ -16,6 +16,7 @@ float maddubs_chains_avx512(int64_t rounds);
 float dot_chains_avxvnni(int64_t rounds);    // vpdpbusd
 float dot_chains_vnni512(int64_t rounds);
 float dot_chains_amx(int64_t rounds);        // tdpbsud on whole tiles; four chains
+float dot_chains_amx_bf16(int64_t rounds);   // tdpbf16ps, the same
 // Reads `bytes` once.
 float read_avx2(const float* from, int64_t bytes);
 float read_avx512(const float* from, int64_t bytes);
