@@ -1,11 +1,11 @@
 // Batch invariance: what a sequence gives does not depend on what runs beside it, on threads, or on how its prompt is cut.
 #include <gtest/gtest.h>
 
-#include <cstring>
 
 #include "base/error.h"
 #include "exec/forward.h"
 #include "exec/golden.h"
+#include "exec/sequences.h"
 #include "kernels/ops.h"
 #include "kernels/ops_table.h"
 
@@ -13,21 +13,6 @@ namespace octavo {
 namespace {
 
 using Logits = std::vector<float>;
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
-}
-
-// `count` tokens that differ by `seed`.
-std::vector<int32_t> some_tokens(int64_t count, uint32_t seed, int64_t vocab) {
-  std::vector<int32_t> out;
-  uint32_t state = seed * 2654435761u + 12345u;
-  for (int64_t i = 0; i < count; ++i) {
-    state = state * 1664525u + 1013904223u;
-    out.push_back(static_cast<int32_t>((state >> 8) % static_cast<uint32_t>(vocab)));
-  }
-  return out;
-}
 
 // Logits of all tokens of one sequence, run alone in pieces of `piece` tokens.
 Logits alone(Forward& forward, const std::vector<int32_t>& tokens, size_t piece, Elem elem = Elem::kF32) {

@@ -3,12 +3,12 @@
 // activations and every type of cache.
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <memory>
 
 #include "base/error.h"
 #include "exec/forward.h"
 #include "exec/golden.h"
+#include "exec/sequences.h"
 #include "kernels/ops_table.h"
 #include "model/random_checkpoint.h"
 
@@ -28,20 +28,6 @@ std::ostream& operator<<(std::ostream& out, const Kind& kind) {
 Model random_model(const Kind& kind) {
   Json config = parse_json(read_file(model_path(kind.model) + "/config.json"), "config.json");
   return Model(std::make_shared<RandomCheckpoint>("random", config, parse_scheme(kind.linears), parse_scheme(kind.outer), 5));
-}
-
-std::vector<int32_t> some_tokens(int64_t count, uint32_t seed, int64_t vocab) {
-  std::vector<int32_t> out;
-  uint32_t state = seed * 2654435761u + 99u;
-  for (int64_t i = 0; i < count; ++i) {
-    state = state * 1664525u + 1013904223u;
-    out.push_back(static_cast<int32_t>((state >> 8) % static_cast<uint32_t>(vocab)));
-  }
-  return out;
-}
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
 class EngineTest : public testing::TestWithParam<Kind> {};
