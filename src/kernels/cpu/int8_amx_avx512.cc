@@ -164,18 +164,18 @@ void groups_tile(const AmxArgs& args) {
     const auto multiply = [&]<int kSums>(int64_t c) __attribute__((always_inline)) {
       const int64_t columns = args.chunks[c].steps * kStep;
       const uint8_t* const next = w + columns * kPanel;
-#define OCTAVO_SUMS(zero_, dot_, store_) \
-  if constexpr (kSums == 0) { zero_(0); dot_(0) store_(0, out[0], 64); } \
-  if constexpr (kSums == 1) { zero_(1); dot_(1) store_(1, out[1], 64); } \
-  if constexpr (kSums == 2) { zero_(2); dot_(2) store_(2, out[2], 64); } \
-  if constexpr (kSums == 3) { zero_(3); dot_(3) store_(3, out[3], 64); }
-#define OCTAVO_DOTS(sums) \
+#define OCTAVO_GROUP(sums) \
+  OCTAVO_TILE_ZERO(sums); \
   for (int64_t k = 0; k < columns; k += args.piece, w += args.piece * kPanel, x += kRows * args.piece) { \
     OCTAVO_TILE_LOAD(4, x, args.piece); \
     OCTAVO_TILE_LOAD(6, w, kLine); \
     if constexpr (kAsymmetric) OCTAVO_TILE_DOT(sums, 4, 6); else OCTAVO_TILE_DOT_SIGNED(sums, 4, 6); \
-  }
-      OCTAVO_SUMS(OCTAVO_TILE_ZERO, OCTAVO_DOTS, OCTAVO_TILE_STORE)
+  } \
+  OCTAVO_TILE_STORE(sums, out[sums], 64);
+      if constexpr (kSums == 0) { OCTAVO_GROUP(0) }
+      if constexpr (kSums == 1) { OCTAVO_GROUP(1) }
+      if constexpr (kSums == 2) { OCTAVO_GROUP(2) }
+      if constexpr (kSums == 3) { OCTAVO_GROUP(3) }
       w = next;
       fetch += args.fetch_step;
       for (; fetched < fetch; fetched += 64) _mm_prefetch(reinterpret_cast<const char*>(fetched), _MM_HINT_T1);
